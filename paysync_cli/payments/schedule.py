@@ -1,0 +1,146 @@
+"""When to ask next. Pure: the moment and the luck of the jitter come in, a plan comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from paysync_cli.payments.qr import Plan, Qr
+from paysync_cli.payments.status import PlanState, Priority, Status
+
+PRIORITY_OF = {Status.PENDING: Priority.HIGH, Status.PROCESSING: Priority.MEDIUM, Status.ACTIVE: Priority.LOW}
+
+EXHAUSTED_AT_THE_LATEST = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often to ask: everything the settings and the bank's profile say about it.
+
+    `jitter` is the largest growth of a delay (0.1 = 10 %); `lists_by_payment_day` says that the bank's day list
+    finds payments without single queries.
+    """
+
+    pending: timedelta = timedelta(minutes=2)
+    processing: timedelta = timedelta(minutes=5)
+    active: timedelta = timedelta(minutes=15)
+    pending_window: timedelta = timedelta(minutes=10)
+    due_margin: timedelta = timedelta(minutes=2)
+    jitter: float = 0.1
+    max_checks: int = 20
+    attempts: int = 3
+    backoff: timedelta = timedelta(seconds=2)
+    lists_by_payment_day: bool = False
+
+    def delay(self, status: Status) -> timedelta:
+        return {Status.PENDING: self.pending, Status.PROCESSING: self.processing, Status.ACTIVE: self.active}[status]
+
+
+def quiet_status(issued_at: datetime, now: datetime, rhythm: Rhythm) -> Status:
+    """Unpaid and nothing seen: `pending` while the payer is expected any moment, else `active`."""
+    return Status.PENDING if now - issued_at < rhythm.pending_window else Status.ACTIVE
+
+
+def due_query_at(due_at: datetime | None, rhythm: Rhythm) -> datetime | None:
+    """The moment from which an answer may end a QR as expired."""
+    return None if due_at is None else due_at + rhythm.due_margin
+
+
+def first_plan(status: Status, at: datetime, rhythm: Rhythm, priority: Priority | None = None) -> Plan:
+    """The plan of a QR just registered: asked at `at`."""
+    return Plan(
+        state=PlanState.PLANNED,
+        next_check_at=at,
+        priority=priority or PRIORITY_OF[status],
+        seq=0,
+        checks=0,
+        max_checks=rhythm.max_checks,
+        attempts=0,
+    )
+
+
+def after_check(
+    qr: Qr,
+    status: Status,
+    *,
+    sent_at: datetime,
+    now: datetime,
+    rhythm: Rhythm,
+    luck: float,
+    booked: bool = False,
+) -> Plan:
+    """The plan after a check that got its answer (also 'no such QR'). Costs one of the budget unless it was free.
+
+    `status` is the QR's status after the decision, `sent_at` when the question was sent, `luck` in [0, 1) sets the
+    jitter, `booked` says that money was booked: that gives a multi-use QR its budget back.
+    """
+    checks = qr.plan.checks if qr.plan.free else qr.plan.checks + 1
+    if booked and qr.multi_use:
+        checks = 0
+    plan = replace(qr.plan, seq=qr.plan.seq + 1, checks=checks, attempts=0, free=False)
+    return _resume(plan, qr, status, sent_at, now, rhythm, luck)
+
+
+def after_failed_attempt(qr: Qr, *, now: datetime, rhythm: Rhythm, luck: float) -> tuple[Plan, bool]:
+    """The plan after an attempt that could not ask, and whether the job is given up.
+
+    The next attempt waits 2, 4, 8 s; after the last one the QR returns to its normal rhythm, no check used.
+    """
+    failed = qr.plan.attempts + 1
+    if failed < rhythm.attempts:
+        wait = rhythm.backoff * 2 ** (failed - 1)
+        plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=failed, next_check_at=now + wait)
+        return replace(plan, state=open_state(plan)), False
+    plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=0, free=False)
+    return _resume(plan, qr, qr.status, None, now, rhythm, luck), True
+
+
+def after_wait(plan: Plan, until: datetime) -> Plan:
+    """The plan when the bank asks us to wait: neither attempt nor check, the same question later."""
+    return replace(plan, state=open_state(plan), next_check_at=until)
+
+
+def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm) -> Plan:
+    """The plan when news came from elsewhere (the day list, a lost race): only what the status forces changes."""
+    if status.final:
+        return _done(qr.plan)
+    if status is qr.status or qr.plan.state is not PlanState.PLANNED:
+        return qr.plan
+    earlier = min(qr.plan.next_check_at or now, now + rhythm.delay(status))
+    return replace(qr.plan, next_check_at=earlier, priority=PRIORITY_OF[status])
+
+
+def open_state(plan: Plan) -> PlanState:
+    """The state of a plan that waits for its moment; held stays held."""
+    if plan.state is PlanState.HELD:
+        return PlanState.HELD
+    return PlanState.EXHAUSTED if plan.checks >= plan.max_checks else PlanState.PLANNED
+
+
+def _done(plan: Plan) -> Plan:
+    return replace(plan, state=PlanState.DONE, next_check_at=None, attempts=0, free=False)
+
+
+def _resume(
+    plan: Plan, qr: Qr, status: Status, sent_at: datetime | None, now: datetime, rhythm: Rhythm, luck: float
+) -> Plan:
+    if status.final:
+        return _done(plan)
+    state = open_state(plan)
+    due_query = due_query_at(qr.due_at, rhythm)
+    unasked_due = due_query is not None and (sent_at is None or sent_at < due_query)
+    if state is PlanState.EXHAUSTED:
+        at = _exhausted_moment(due_query if unasked_due else None, now, rhythm)
+    else:
+        at = now + rhythm.delay(status) * (1 + rhythm.jitter * luck)
+    # A failed due query (sent_at None, due moment past) waits its normal delay: it must not hammer the bank.
+    if unasked_due and due_query is not None and (due_query > now or sent_at is not None):
+        at = min(at, max(due_query, now))
+    return replace(plan, state=state, next_check_at=at, priority=PRIORITY_OF[status])
+
+
+def _exhausted_moment(due_query: datetime | None, now: datetime, rhythm: Rhythm) -> datetime:
+    daily = now + EXHAUSTED_AT_THE_LATEST
+    if due_query is None or due_query <= now:
+        return daily
+    return due_query if rhythm.lists_by_payment_day else min(daily, due_query)

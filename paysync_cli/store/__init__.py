@@ -1,0 +1,1 @@
+"""The only room that knows SQL: tables, transactions, queries. SQLite by default, PostgreSQL as a second dialect."""

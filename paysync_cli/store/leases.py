@@ -1,0 +1,59 @@
+"""Leases in SQL: who leads. A holder that was asleep past its lease changes nothing, because each of its statements
+carries the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, case, exists, select, update
+
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.tables import leases
+
+LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease held: `fence` rises with every new holder."""
+
+    name: str
+    owner: str
+    fence: int
+    until: datetime
+
+
+def take(tx: Tx, name: str, owner: str, now: datetime, until: datetime) -> Lease | None:
+    """Take or renew the lease; None while another owner holds it."""
+    statement = (
+        update(leases)
+        .where(leases.c.name == name, (leases.c.owner == owner) | (leases.c.until <= now))
+        .values(owner=owner, until=until, fence=leases.c.fence + case((leases.c.owner == owner, 0), else_=1))
+        .returning(leases.c.fence)
+    )
+    fence = tx.execute(statement).scalar()
+    if fence is None and current(tx, name) is None:
+        created = insert_unless_there(tx, leases).values(name=name, owner=owner, until=until, fence=1)
+        fence = 1 if rowcount(tx.execute(created)) == 1 else None
+    return None if fence is None else Lease(name, owner, fence, until)
+
+
+def give_up(tx: Tx, lease: Lease, now: datetime) -> None:
+    """Let the next one lead at once."""
+    tx.execute(
+        update(leases)
+        .where(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)
+        .values(until=now)
+    )
+
+
+def current(tx: Tx, name: str) -> Lease | None:
+    """Whoever has it now or had it last."""
+    row = tx.execute(select(leases).where(leases.c.name == name)).first()
+    return None if row is None else Lease(row.name, row.owner, row.fence, row.until)
+
+
+def held_by(lease: Lease) -> ColumnElement[bool]:
+    """The proof that a statement of the holder carries."""
+    return exists().where(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)

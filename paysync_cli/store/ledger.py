@@ -1,0 +1,123 @@
+"""Money booked: movements and account balances. Written once, in the transaction that decides."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from paysync_cli.payments.qr import Movement, Qr
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.tables import accounts, movements, qrs
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A movement to write for a QR; `source` says where the news came from (check, list, registration)."""
+
+    qr: Qr
+    movement: Movement
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What one account holds, in minor units."""
+
+    account: str
+    currency: str
+    amount: int
+
+
+def of(tx: Tx, qr_ids: Iterable[int]) -> dict[int, list[Movement]]:
+    """All movements of these rows, in the order they were booked."""
+    found: dict[int, list[Movement]] = defaultdict(list)
+    query = select(movements).where(movements.c.qr.in_(sorted(set(qr_ids)))).order_by(movements.c.id)
+    for row in tx.execute(query):
+        found[row.qr].append(Movement(row.bank_transaction_id, row.amount_minor, row.currency, row.paid_at, row.payer))
+    return found
+
+
+def owners(tx: Tx, bank: str, transactions: Iterable[str]) -> dict[str, set[int]]:
+    """For each of the bank's transaction ids the rows it is booked for."""
+    found: dict[str, set[int]] = defaultdict(set)
+    query = select(movements.c.bank_transaction_id, movements.c.qr).where(
+        movements.c.bank == bank, movements.c.bank_transaction_id.in_(sorted(set(transactions)))
+    )
+    for transaction, qr in tx.execute(query):
+        found[transaction].add(qr)
+    return found
+
+
+def book(tx: Tx, bookings: Sequence[Booking], now: datetime) -> None:
+    """Insert the movements and credit the accounts, once per account, in the accounts' order.
+
+    A movement that is there already is not credited again.
+    """
+    credit: dict[tuple[str, str], int] = defaultdict(int)
+    for booking in bookings:
+        if _insert(tx, booking, now):
+            credit[booking.qr.account, booking.movement.currency] += booking.movement.amount
+    for (account, currency), amount in sorted(credit.items()):
+        _credit(tx, account, currency, amount, now)
+
+
+def balances(tx: Tx) -> list[Balance]:
+    """Every account, by name and currency."""
+    query = select(accounts).order_by(accounts.c.account, accounts.c.currency)
+    return [Balance(row.account, row.currency, row.balance_minor) for row in tx.execute(query)]
+
+
+def sums(tx: Tx) -> list[Balance]:
+    """The same figures added up from the movements: must equal `balances`."""
+    query = (
+        select(movements.c.account, movements.c.currency, func.sum(movements.c.amount_minor))
+        .group_by(movements.c.account, movements.c.currency)
+        .order_by(movements.c.account, movements.c.currency)
+    )
+    return [Balance(account, currency, int(amount)) for account, currency, amount in tx.execute(query)]
+
+
+def paid(tx: Tx, qr_ids: Iterable[int]) -> dict[int, int]:
+    """What came for each of these rows in its own currency, in minor units."""
+    query = (
+        select(movements.c.qr, func.sum(movements.c.amount_minor))
+        .join(qrs, qrs.c.id == movements.c.qr)
+        .where(movements.c.qr.in_(sorted(set(qr_ids))), movements.c.currency == qrs.c.currency)
+        .group_by(movements.c.qr)
+    )
+    return {qr: int(amount) for qr, amount in tx.execute(query)}
+
+
+def _insert(tx: Tx, booking: Booking, now: datetime) -> bool:
+    qr, movement = booking.qr, booking.movement
+    statement = insert_unless_there(tx, movements).values(
+        qr=qr.id,
+        bank=qr.bank,
+        bank_transaction_id=movement.bank_transaction_id,
+        amount_minor=movement.amount,
+        currency=movement.currency,
+        account=qr.account,
+        paid_at=movement.paid_at,
+        booked_at=now,
+        payer=movement.payer,
+        source=booking.source,
+    )
+    return rowcount(tx.execute(statement)) == 1
+
+
+def _credit(tx: Tx, account: str, currency: str, amount: int, now: datetime) -> None:
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(accounts).values(
+        account=account, currency=currency, balance_minor=amount, updated_at=now
+    )
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=[accounts.c.account, accounts.c.currency],
+            set_={"balance_minor": accounts.c.balance_minor + amount, "updated_at": now},
+        )
+    )

@@ -1,0 +1,412 @@
+"""The QR rows: registering, loading, planning, listing.
+
+A job in Redis names a row by its `id` and the `seq` it was dispatched with; every write here says which of the two
+it relies on.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, and_, bindparam, case, func, or_, select, tuple_, update
+
+from paysync_cli.errors import InputError
+from paysync_cli.language import _
+from paysync_cli.payments.qr import Plan, Qr
+from paysync_cli.payments.status import PlanState, Priority, Status
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.leases import Lease, held_by
+from paysync_cli.store.tables import qrs
+
+_PRIORITIES = list(Priority)
+_WAITING = qrs.c.plan_state.in_([PlanState.PLANNED, PlanState.EXHAUSTED])
+_OPEN_STATE = case((qrs.c.checks >= qrs.c.max_checks, PlanState.EXHAUSTED.value), else_=PlanState.PLANNED.value)
+_T = TypeVar("_T")
+IN_LIMIT = 500  # bound parameters of one IN list
+
+
+@dataclass(frozen=True, slots=True)
+class NewQr:
+    """A QR to register; the fields of `Qr` without what the database gives."""
+
+    bank: str
+    environment: str
+    qr_id: str
+    status: Status
+    amount: int | None
+    currency: str
+    account: str
+    multi_use: bool
+    issued_at: datetime
+    registered_at: datetime
+    due_at: datetime | None
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row just marked `queued`: what the push to Redis needs."""
+
+    id: int
+    seq: int
+    qr_id: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a decision makes of a row. `qr` is the row as it was read (and locked)."""
+
+    qr: Qr
+    status: Status
+    plan: Plan
+    details_missing_since: datetime | None
+    money: bool
+
+    @property
+    def counts_as_change(self) -> bool:
+        """Whether the compare-and-set version rises: status, money; planning alone does not."""
+        return self.money or self.status is not self.qr.status
+
+
+def load(tx: Tx, ids: Iterable[int], *, lock: bool = False) -> dict[int, Qr]:
+    """The rows by id. With `lock` nobody else changes them until the transaction ends (SQLite: it already cannot)."""
+    found: dict[int, Qr] = {}
+    for some in _slices(sorted(set(ids))):
+        query = select(qrs).where(qrs.c.id.in_(some)).order_by(qrs.c.id)
+        found |= {row.id: from_row(row) for row in tx.execute(query.with_for_update() if lock else query)}
+    return found
+
+
+def by_qr_id(tx: Tx, qr_id: str, bank: str | None = None) -> list[Qr]:
+    """Every row with this bank QR id, in all banks and environments unless one bank is named."""
+    query = select(qrs).where(qrs.c.qr_id == qr_id)
+    if bank is not None:
+        query = query.where(qrs.c.bank == bank)
+    return [from_row(row) for row in tx.execute(query.order_by(qrs.c.id))]
+
+
+def known(tx: Tx, bank: str, environment: str, qr_ids: Iterable[str], *, lock: bool = False) -> dict[str, Qr]:
+    """The rows of one bank and environment by the bank's QR id."""
+    found: dict[str, Qr] = {}
+    for some in _slices(sorted(set(qr_ids))):
+        query = (
+            select(qrs)
+            .where(qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.qr_id.in_(some))
+            .order_by(qrs.c.id)
+        )
+        found |= {row.qr_id: from_row(row) for row in tx.execute(query.with_for_update() if lock else query)}
+    return found
+
+
+def register(tx: Tx, new: Sequence[NewQr]) -> dict[str, int]:
+    """Insert the rows that are not there yet; the ids of those that were inserted, by the bank's QR id.
+
+    All must be of one bank and environment and differ in `qr_id`.
+    """
+    inserted: dict[str, int] = {}
+    for some in _slices(new):
+        values = [_new_values(one) for one in some]
+        statement = insert_unless_there(tx, qrs).values(values).returning(qrs.c.id, qrs.c.qr_id)
+        inserted |= {row.qr_id: row.id for row in tx.execute(statement)}
+    return inserted
+
+
+def write(tx: Tx, changes: Sequence[Change]) -> None:
+    """Write decided rows, each compared with what was read. Raises RuntimeError when a row changed meanwhile."""
+    if not changes:
+        return
+    values = [_changed_values(change) for change in changes]
+    if rowcount(tx.execute(_update_decided(), values)) != len(changes):
+        raise RuntimeError("a locked row changed under its transaction")
+
+
+def replan(tx: Tx, qr: Qr, plan: Plan, *, extra: Mapping[str, Any] | None = None) -> bool:
+    """Give an open row another plan, unless a check was recorded or its plan state changed since it was read.
+
+    `extra` are columns that an operator changed (amount, due_at, ...): then the version rises.
+    """
+    values = _plan_values(plan) | dict(extra or {})
+    if extra:
+        values["version"] = qrs.c.version + 1
+    statement = update(qrs).where(
+        qrs.c.id == qr.id,
+        qrs.c.seq == qr.plan.seq,
+        qrs.c.version == qr.version,
+        qrs.c.plan_state == qr.plan.state.value,
+    )
+    return rowcount(tx.execute(statement.values(values))) == 1
+
+
+def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datetime, limit: int) -> list[Due]:
+    """Mark the longest due rows of one bank and priority as queued, at most `limit`; several may do so at once."""
+    due = (
+        select(qrs.c.id)
+        .where(
+            qrs.c.bank == bank,
+            qrs.c.environment == environment,
+            qrs.c.priority == priority.rank,
+            _WAITING,
+            qrs.c.next_check_at <= now,
+        )
+        .order_by(qrs.c.next_check_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(qrs)
+        .where(qrs.c.id.in_(due.scalar_subquery()))
+        .values(plan_state=PlanState.QUEUED.value, queued_at=now)
+        .returning(qrs.c.id, qrs.c.seq, qrs.c.qr_id, qrs.c.next_check_at)
+    )
+    rows = sorted(tx.execute(statement), key=lambda row: row.next_check_at)
+    return [Due(row.id, row.seq, row.qr_id, priority) for row in rows]
+
+
+def next_due_at(tx: Tx, bank: str, environment: str, *, ripe: datetime | None = None) -> dict[Priority, datetime]:
+    """Per priority the earliest moment a waiting row of this bank wants to be asked; with `ripe` only what is due."""
+    found: dict[Priority, datetime] = {}
+    for priority in Priority:
+        query = select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
+            qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.priority == priority.rank, _WAITING
+        )
+        at = tx.execute(query).scalar()
+        if at is not None and (ripe is None or at <= ripe):
+            found[priority] = at
+    return found
+
+
+def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
+    """Rows dispatched before this moment and not recorded since, the oldest first."""
+    query = select(qrs).where(qrs.c.plan_state == PlanState.QUEUED.value, qrs.c.queued_at <= before)
+    return [from_row(row) for row in tx.execute(query.order_by(qrs.c.queued_at).limit(limit))]
+
+
+def put_back(tx: Tx, rows: Iterable[tuple[int, int]], *, at: datetime | None = None, lease: Lease | None = None) -> int:
+    """Return queued rows, each given as (id, seq), to the plan; how many still were queued with that seq.
+
+    `at` postpones them (a wait); `lease` makes the statement void when the leader's lease is lost.
+    """
+    values: dict[str, Any] = {"plan_state": _OPEN_STATE}
+    if at is not None:
+        values["next_check_at"] = at
+    changed = 0
+    for some in _slices(sorted(rows)):
+        statement = update(qrs).where(tuple_(qrs.c.id, qrs.c.seq).in_(some), qrs.c.plan_state == PlanState.QUEUED.value)
+        if lease is not None:
+            statement = statement.where(held_by(lease))
+        changed += rowcount(tx.execute(statement.values(values)))
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows a list shows. `after` is the token of the page before."""
+
+    status: Status | None = None
+    bank: str | None = None
+    due_before: datetime | None = None
+    plan_state: PlanState | None = None
+    since: datetime | None = None
+    sort: str = "registered"
+    limit: int = 50
+    after: str | None = None
+
+
+SORTS = ("registered", "next-check", "due", "qr")
+
+
+def page(tx: Tx, wanted: Wanted) -> tuple[list[Qr], str | None]:
+    """One page of rows and the token of the next page, None at the end. Raises InputError on a foreign token."""
+    column, descending = _sort_column(wanted.sort)
+    query = _filtered(select(qrs), wanted)
+    if wanted.sort in ("next-check", "due"):
+        query = query.where(column.is_not(None))
+    if wanted.after is not None:
+        value, row_id = _parse_token(wanted.after, wanted.sort)
+        step = (column < value) if descending else (column > value)
+        query = query.where(or_(step, and_(column == value, qrs.c.id > row_id)))
+    order = (column.desc() if descending else column.asc(), qrs.c.id)
+    rows = list(tx.execute(query.order_by(*order).limit(wanted.limit + 1)))
+    more = len(rows) > wanted.limit
+    rows = rows[: wanted.limit]
+    return [from_row(row) for row in rows], _token(rows[-1], wanted.sort) if more else None
+
+
+def overview(tx: Tx) -> list[tuple[str, PlanState, Status, int]]:
+    """How many rows there are per bank, plan state and status."""
+    query = select(qrs.c.bank, qrs.c.plan_state, qrs.c.status, func.count()).group_by(
+        qrs.c.bank, qrs.c.plan_state, qrs.c.status
+    )
+    return [(bank, PlanState(state), Status(status), n) for bank, state, status, n in tx.execute(query)]
+
+
+def count_due(tx: Tx, now: datetime) -> int:
+    """Rows whose moment has come and that are not dispatched yet."""
+    return tx.execute(select(func.count()).select_from(qrs).where(_WAITING, qrs.c.next_check_at <= now)).scalar_one()
+
+
+def oldest_due_at(tx: Tx, now: datetime) -> datetime | None:
+    """The longest overdue moment among waiting and queued rows."""
+    moments = []
+    for condition in (_WAITING, qrs.c.plan_state == PlanState.QUEUED.value):
+        query = select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
+            condition, qrs.c.next_check_at <= now
+        )
+        moments.append(tx.execute(query).scalar())
+    return min((at for at in moments if at is not None), default=None)
+
+
+def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
+    """Whether a row of this bank is queued, or a failed attempt of it waits for the next one."""
+    query = select(qrs.c.id).where(
+        qrs.c.bank == bank,
+        qrs.c.environment == environment,
+        or_(qrs.c.plan_state == PlanState.QUEUED.value, and_(_WAITING, qrs.c.attempts > 0)),
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def from_row(row: Row[Any]) -> Qr:
+    """A row of the table as the core's value."""
+    plan = Plan(
+        state=PlanState(row.plan_state),
+        next_check_at=row.next_check_at,
+        priority=_PRIORITIES[row.priority],
+        seq=row.seq,
+        checks=row.checks,
+        max_checks=row.max_checks,
+        attempts=row.attempts,
+        free=row.free,
+    )
+    return Qr(
+        id=row.id,
+        bank=row.bank,
+        environment=row.environment,
+        qr_id=row.qr_id,
+        status=Status(row.status),
+        amount=row.amount_minor,
+        currency=row.currency,
+        account=row.account,
+        multi_use=row.multi_use,
+        issued_at=row.issued_at,
+        registered_at=row.registered_at,
+        due_at=row.due_at,
+        plan=plan,
+        version=row.version,
+        details_missing_since=row.details_missing_since,
+    )
+
+
+def _plan_values(plan: Plan) -> dict[str, Any]:
+    return {
+        "plan_state": plan.state.value,
+        "next_check_at": plan.next_check_at,
+        "priority": plan.priority.rank,
+        "seq": plan.seq,
+        "checks": plan.checks,
+        "max_checks": plan.max_checks,
+        "attempts": plan.attempts,
+        "free": plan.free,
+    }
+
+
+def _new_values(new: NewQr) -> dict[str, Any]:
+    return {
+        "bank": new.bank,
+        "environment": new.environment,
+        "qr_id": new.qr_id,
+        "status": new.status.value,
+        "amount_minor": new.amount,
+        "currency": new.currency,
+        "account": new.account,
+        "multi_use": new.multi_use,
+        "issued_at": new.issued_at,
+        "registered_at": new.registered_at,
+        "due_at": new.due_at,
+        "version": 0,
+        **_plan_values(new.plan),
+    }
+
+
+def _changed_values(change: Change) -> dict[str, Any]:
+    return {
+        "row_id": change.qr.id,
+        "row_seq": change.qr.plan.seq,
+        "row_version": change.qr.version,
+        "version": change.qr.version + change.counts_as_change,
+        "status": change.status.value,
+        "details_missing_since": change.details_missing_since,
+        **_plan_values(change.plan),
+    }
+
+
+@lru_cache
+def _update_decided() -> Any:
+    names = ("version", "status", "details_missing_since", *_PLAN_COLUMNS)
+    return (
+        update(qrs)
+        .where(
+            qrs.c.id == bindparam("row_id"),
+            qrs.c.seq == bindparam("row_seq"),
+            qrs.c.version == bindparam("row_version"),
+        )
+        .values({name: bindparam(name) for name in names})
+    )
+
+
+_PLAN_COLUMNS = ("plan_state", "next_check_at", "priority", "seq", "checks", "max_checks", "attempts", "free")
+
+
+def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    if wanted.status is not None:
+        query = query.where(qrs.c.status == wanted.status.value)
+    if wanted.bank is not None:
+        query = query.where(qrs.c.bank == wanted.bank)
+    if wanted.plan_state is not None:
+        query = query.where(qrs.c.plan_state == wanted.plan_state.value)
+    if wanted.due_before is not None:
+        waiting = or_(_WAITING, qrs.c.plan_state == PlanState.QUEUED.value)
+        query = query.where(waiting, qrs.c.next_check_at <= wanted.due_before)
+    if wanted.since is not None:
+        query = query.where(qrs.c.registered_at >= wanted.since)
+    return query
+
+
+def _sort_column(sort: str) -> tuple[Any, bool]:
+    return {
+        "registered": (qrs.c.registered_at, True),
+        "next-check": (qrs.c.next_check_at, False),
+        "due": (qrs.c.due_at, False),
+        "qr": (qrs.c.qr_id, False),
+    }[sort]
+
+
+def _token(row: Row[Any], sort: str) -> str:
+    value = row._mapping[_sort_column(sort)[0].name]
+    text = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([sort, text, row.id]).encode()).decode().rstrip("=")
+
+
+def _parse_token(token: str, sort: str) -> tuple[Any, int]:
+    try:
+        made_for, text, row_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        value = text if sort == "qr" else datetime.fromisoformat(text)
+        if made_for != sort or not isinstance(row_id, int):
+            raise ValueError(token)
+    except (ValueError, TypeError):
+        raise InputError(
+            _("--after {token} is not a page of this list.").format(token=token),
+            hint=_("Take the token that the page before printed, with the same --sort."),
+        ) from None
+    return value, row_id
+
+
+def _slices(items: Sequence[_T]) -> Iterable[Sequence[_T]]:
+    return (items[start : start + IN_LIMIT] for start in range(0, len(items), IN_LIMIT))

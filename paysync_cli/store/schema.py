@@ -1,0 +1,75 @@
+"""The schema's version: looking at it, bringing it up to date with the migrations shipped in the package."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, inspect, select, text
+
+from paysync_cli.errors import SettingsError
+from paysync_cli.language import _
+from paysync_cli.store.tables import VERSION_TABLE, meta
+
+HEAD = "0001"
+KNOWN = ("0001",)
+
+
+def current(connection: Connection) -> str | None:
+    """The version the database has, None when paysync never wrote to it."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+
+
+def ensure(engine: Engine, *, upgrade: bool) -> None:
+    """Raise SettingsError unless the schema is this version's; with `upgrade` bring an older one up to date first."""
+    with engine.connect() as connection:
+        version = current(connection)
+    if version == HEAD:
+        return
+    if version is not None and version not in KNOWN:
+        raise SettingsError(
+            _("The database has schema {version}, which this paysync does not know (it knows up to {head}).").format(
+                version=version, head=HEAD
+            ),
+            hint=_("Install the paysync that wrote it, or a newer one."),
+            code="schema_unknown",
+        )
+    if not upgrade:
+        raise SettingsError(
+            _("The database has schema {version}, this paysync needs {head}.").format(
+                version=version or _("none"), head=HEAD
+            ),
+            hint=_("Run: paysync db upgrade"),
+            code="schema_old",
+        )
+    upgrade_to_head(engine)
+
+
+def upgrade_to_head(engine: Engine) -> None:
+    """Run the missing migrations in one transaction; two processes at once wait for each other."""
+    with engine.connect() as connection:
+        locked = connection.execution_options(paysync_write=True)
+        with locked.begin():
+            if engine.dialect.name == "postgresql":
+                locked.execute(text("SELECT pg_advisory_xact_lock(hashtext('paysync migration'))"))
+            if current(locked) == HEAD:
+                return
+            _run_alembic(locked)
+            _give_identity(locked)
+
+
+def _run_alembic(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "paysync_cli.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _give_identity(connection: Connection) -> None:
+    if connection.execute(select(meta.c.value).where(meta.c.key == "database_id")).scalar() is None:
+        connection.execute(meta.insert().values(key="database_id", value=str(uuid4())))

@@ -1,0 +1,210 @@
+"""The tables. Names and values live in the database: written once and frozen; changes come as migrations.
+
+Constraints make wrong states impossible: a final QR has no plan, an open one always has its next moment, money is a
+positive whole number of minor units, one bank transaction is booked once per QR.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from paysync_cli.store.columns import RowId, UtcMoment
+
+VERSION_TABLE = "paysync_alembic"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_FINAL = "('completed', 'cancelled', 'expired')"
+
+qrs = Table(
+    "paysync_qrs",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("bank", String(32), nullable=False),
+    Column("environment", String(16), nullable=False),
+    Column("qr_id", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("amount_minor", BigInteger),
+    Column("currency", String(3), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("multi_use", Boolean, nullable=False),
+    Column("issued_at", UtcMoment, nullable=False),
+    Column("registered_at", UtcMoment, nullable=False),
+    Column("due_at", UtcMoment),
+    Column("plan_state", String(16), nullable=False),
+    Column("next_check_at", UtcMoment),
+    Column("priority", SmallInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("checks", Integer, nullable=False),
+    Column("max_checks", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("free", Boolean, nullable=False),
+    Column("queued_at", UtcMoment),
+    Column("details_missing_since", UtcMoment),
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("bank", "environment", "qr_id"),
+    CheckConstraint(f"status IN ('pending', 'processing', 'active', {_FINAL[1:-1]})", name="status"),
+    CheckConstraint("plan_state IN ('planned', 'queued', 'exhausted', 'held', 'done')", name="plan_state"),
+    CheckConstraint(f"(plan_state = 'done') = (status IN {_FINAL})", name="final_is_done"),
+    CheckConstraint("(plan_state = 'done') = (next_check_at IS NULL)", name="open_has_next_check"),
+    CheckConstraint("(plan_state <> 'queued') OR (queued_at IS NOT NULL)", name="queued_has_moment"),
+    CheckConstraint("amount_minor > 0", name="amount"),
+    CheckConstraint("priority BETWEEN 0 AND 2", name="priority"),
+    CheckConstraint("seq >= 0 AND checks >= 0 AND max_checks >= 0 AND attempts >= 0", name="counters"),
+    CheckConstraint("length(qr_id) BETWEEN 1 AND 64", name="qr_id"),
+    # Without it SQLite gives the id of a deleted row to the next one, and a job in Redis would name the wrong QR.
+    sqlite_autoincrement=True,
+)
+_waiting = text("plan_state IN ('planned', 'exhausted')")
+Index("ix_paysync_qrs_due", qrs.c.bank, qrs.c.environment, qrs.c.priority, qrs.c.next_check_at,
+      sqlite_where=_waiting, postgresql_where=_waiting)  # fmt: skip
+_queued = text("plan_state = 'queued'")
+Index("ix_paysync_qrs_queued", qrs.c.queued_at, sqlite_where=_queued, postgresql_where=_queued)
+Index("ix_paysync_qrs_overview", qrs.c.bank, qrs.c.plan_state, qrs.c.status)
+Index("ix_paysync_qrs_qr_id", qrs.c.qr_id)
+
+checks = Table(
+    "paysync_checks",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("qr", RowId, ForeignKey("paysync_qrs.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", UtcMoment, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("bank_status", Text),
+    Column("duration_ms", Integer),
+    Column("error", Text),
+    UniqueConstraint("qr", "seq"),
+)
+Index("ix_paysync_checks_at", checks.c.at)
+
+movements = Table(
+    "paysync_movements",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("qr", RowId, ForeignKey("paysync_qrs.id"), nullable=False),
+    Column("bank", String(32), nullable=False),
+    Column("bank_transaction_id", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("paid_at", UtcMoment),
+    Column("booked_at", UtcMoment, nullable=False),
+    Column("payer", Text),
+    Column("source", String(16), nullable=False),
+    UniqueConstraint("qr", "bank_transaction_id"),
+    CheckConstraint("amount_minor > 0", name="amount"),
+)
+Index("ix_paysync_movements_transaction", movements.c.bank, movements.c.bank_transaction_id)
+Index("ix_paysync_movements_booked_at", movements.c.booked_at)
+
+accounts = Table(
+    "paysync_accounts",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("balance_minor", BigInteger, nullable=False),
+    Column("updated_at", UtcMoment, nullable=False),
+    CheckConstraint("balance_minor >= 0", name="balance"),
+)
+
+reviews = Table(
+    "paysync_reviews",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("bank", String(32), nullable=False),
+    Column("environment", String(16), nullable=False),
+    Column("qr_id", String(64), nullable=False),
+    Column("qr", RowId, ForeignKey("paysync_qrs.id")),
+    Column("reason", String(32), nullable=False),
+    Column("news", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("opened_at", UtcMoment, nullable=False),
+    Column("resolved_at", UtcMoment),
+    Column("resolved_by", String(128)),
+    Column("resolution", String(16)),
+    Column("resolution_reason", Text),
+    UniqueConstraint("bank", "environment", "qr_id", "news", "reason"),
+    CheckConstraint("state IN ('open', 'resolved')", name="state"),
+    CheckConstraint("(state = 'resolved') = (resolved_at IS NOT NULL)", name="resolved_has_moment"),
+)
+Index("ix_paysync_reviews_state", reviews.c.state)
+Index("ix_paysync_reviews_qr", reviews.c.qr)
+
+transitions = Table(
+    "paysync_transitions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("qr", RowId, ForeignKey("paysync_qrs.id"), nullable=False),
+    Column("at", UtcMoment, nullable=False),
+    Column("old", String(16)),
+    Column("new", String(16), nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)
+Index("ix_paysync_transitions_qr", transitions.c.qr)
+
+audit = Table(
+    "paysync_audit",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("at", UtcMoment, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("object", String(128), nullable=False),
+    Column("qr", RowId, ForeignKey("paysync_qrs.id")),
+    Column("reason", Text),
+    Column("detail", Text, nullable=False),
+)
+Index("ix_paysync_audit_at", audit.c.at)
+Index("ix_paysync_audit_qr", audit.c.qr)
+
+leases = Table(
+    "paysync_leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(128), nullable=False),
+    Column("until", UtcMoment, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "paysync_runs",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("at", UtcMoment, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+meta = Table(
+    "paysync_meta",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,442 @@
+"""The Redis side of the plan: what is in the queues and registries, pushing, counting, purging.
+
+Counts by LLEN and ZCARD only: RQ's own counting cleans registries as it reads. Redis' failures leave here in our
+words, within the connect time-out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.retry import Retry
+
+from paysync_cli.errors import RedisUnavailable, RefusedError
+from paysync_cli.language import _
+from paysync_cli.payments.status import Priority
+from paysync_cli.queue import scripts
+from paysync_cli.queue.names import (
+    DATABASE_KEY,
+    PREFIX,
+    QUEUE_NAMES,
+    QUEUES,
+    REFUSED,
+    WAKE_CHANNEL,
+    JobName,
+    job_key,
+    queue_key,
+    registry_key,
+)
+
+CONNECT_TIMEOUT_S = 3.0
+REPLY_TIMEOUT_S = 10.0
+JOB_TIMEOUT_S = 180
+FINISHED_TTL_S = 24 * 3600
+FAILED_TTL_S = 7 * 24 * 3600
+STEP = 500  # ids in one server-side step: keeps other clients' waits in milliseconds
+
+
+@dataclass(frozen=True)
+class Link:
+    """How to reach Redis. `revive` (embedded server only) starts it again; its password may be new then.
+
+    `where` is the address for people, without the password.
+    """
+
+    url: str
+    where: str
+    password: Callable[[], str] | None = None
+    revive: Callable[[], None] | None = None
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A blocking client; nothing is sent before its first command."""
+        wanted = self._options(options)
+        if sentinel := _parse_sentinel(self.url):
+            from redis.sentinel import Sentinel
+
+            group: Any = Sentinel(sentinel.hosts, **sentinel.login, **wanted)  # type: ignore[no-untyped-call]
+            found: redis.Redis = group.master_for(sentinel.service, redis_class=redis.Redis, db=sentinel.db)
+            return found
+        return redis.Redis.from_url(self.url, **wanted)
+
+    def async_client(self, **options: Any) -> redis.asyncio.Redis:
+        """The same for an event loop."""
+        wanted = self._options(options)
+        if sentinel := _parse_sentinel(self.url):
+            from redis.asyncio.sentinel import Sentinel
+
+            group: Any = Sentinel(sentinel.hosts, **sentinel.login, **wanted)  # type: ignore[no-untyped-call]
+            found: redis.asyncio.Redis = group.master_for(
+                sentinel.service, redis_class=redis.asyncio.Redis, db=sentinel.db
+            )
+            return found
+        return redis.asyncio.Redis.from_url(self.url, **wanted)
+
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        merged: dict[str, Any] = {
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": REPLY_TIMEOUT_S,
+            **options,
+        }
+        if self.password is not None:
+            merged["credential_provider"] = _FreshPassword(self.password)
+        return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A job to push: the row's name for it, its queue, and the QR's id for people who look into Redis."""
+
+    name: JobName
+    priority: Priority
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """Jobs in Redis: waiting in the queues, started, and kept in the finished and failed registries."""
+
+    waiting: int
+    active: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker as RQ's registry shows it; `heartbeat_age_s` is None when it never beat."""
+
+    name: str
+    hostname: str | None
+    pid: int | None
+    state: str
+    heartbeat_age_s: float | None
+    running: int
+    queues: tuple[str, ...]
+
+
+class QueueClient:
+    """The queues, seen from outside a worker. Raises RedisUnavailable when Redis does not answer."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._redis = link.client(retry=Retry(NoBackoff(), 0))
+        self._news: Any = None
+        self._push = self._redis.register_script(scripts.PUSH)
+        self._trim = self._redis.register_script(scripts.TRIM)
+        self._purge = self._redis.register_script(scripts.PURGE)
+
+    @property
+    def where(self) -> str:
+        return self.link.where
+
+    def close(self) -> None:
+        if self._news is not None:
+            self._news.close()
+        self._redis.close()
+
+    def ping(self) -> None:
+        with self._translated():
+            self._redis.ping()
+
+    def claim_database(self, database_id: str) -> None:
+        """Tie this Redis to the database, once. Raises RefusedError when it carries another database's jobs."""
+        with self._translated():
+            self._redis.set(DATABASE_KEY, database_id, nx=True)
+            owner = _text(self._redis.get(DATABASE_KEY))
+        if owner not in (database_id, None):
+            raise self._foreign(owner or "")
+
+    def wake(self) -> None:
+        """Tell every worker that there may be something due."""
+        with self._translated():
+            self._redis.publish(WAKE_CHANNEL, "planned")
+
+    def wait_for_news(self, seconds: float) -> bool:
+        """Sleep until something is planned, at most `seconds`; whether something was."""
+        with self._translated():
+            if self._news is None:
+                self._news = self._redis.pubsub(ignore_subscribe_messages=True)
+                self._news.subscribe(WAKE_CHANNEL)
+            deadline = time.monotonic() + seconds
+            while (left_s := deadline - time.monotonic()) > 0:
+                message = self._news.get_message(timeout=left_s)
+                if message is not None and message["data"] != b"pushed":
+                    return True
+        return False
+
+    def room(self, bound: int) -> dict[Priority, int]:
+        """How many more jobs each queue takes before it holds `bound`."""
+        lengths = self._pipelined(lambda pipe: [pipe.llen(queue_key(QUEUES[priority])) for priority in Priority])
+        return {priority: max(0, bound - length) for priority, length in zip(Priority, lengths, strict=True)}
+
+    def push(self, database_id: str, jobs: Sequence[Pushed]) -> int:
+        """Push the jobs that are neither queued nor started; how many were.
+
+        Raises RefusedError when this Redis belongs to another database.
+        """
+        pushed = 0
+        for start in range(0, len(jobs), STEP):
+            arguments: list[Any] = [PREFIX, database_id, _stamp(), FINISHED_TTL_S, FAILED_TTL_S, JOB_TIMEOUT_S]
+            for job in jobs[start : start + STEP]:
+                arguments += [QUEUES[job.priority], job.name.id, job.name.data, job.description]
+            with self._translated():
+                count, owner = self._push(args=arguments)
+            if count < 0:
+                raise self._foreign(_text(owner) or "")
+            pushed += count
+        return pushed
+
+    def job_counts(self) -> JobCounts:
+        kinds = [(kind, name) for kind in ("wip", "finished", "failed") for name in QUEUE_NAMES]
+        figures = self._pipelined(
+            lambda pipe: (
+                [pipe.llen(queue_key(name)) for name in QUEUE_NAMES]
+                + [pipe.zcard(registry_key(kind, name)) for kind, name in kinds]
+            )
+        )
+        waiting, active, completed, failed = (sum(figures[start : start + 3]) for start in (0, 3, 6, 9))
+        return JobCounts(waiting, active, completed, failed)
+
+    def whereabouts(self, names: Sequence[JobName]) -> dict[JobName, str]:
+        """Where each job is, in one moment: `listed`, `started`, `lost` (its lease ran out), `failed`, `absent`.
+
+        A failed job that never started (a worker without `-S json` cannot read it, ours refuses strange data) is
+        `absent`.
+        """
+        answers = self._pipelined(
+            lambda pipe: (
+                [pipe.lrange(queue_key(name), 0, -1) for name in QUEUE_NAMES]
+                + [pipe.zrange(registry_key("wip", name), 0, -1, withscores=True) for name in QUEUE_NAMES]
+                + [pipe.time()]
+            ),
+            transaction=True,
+        )
+        listed = {_text(job_id) for ids in answers[:3] for job_id in ids}
+        leases = {_text(member).split(":")[0]: score for members in answers[3:6] for member, score in members}
+        now = answers[6][0]
+        places: dict[JobName, str] = {}
+        for name in names:
+            if name.id in listed:
+                places[name] = "listed"
+            elif name.id in leases:
+                places[name] = "started" if leases[name.id] > now else "lost"
+            else:
+                places[name] = "absent"
+        missing = [name for name, place in places.items() if place == "absent"]
+        return places | dict.fromkeys(self._failed(missing), "failed")
+
+    def forget(self, names: Sequence[JobName]) -> None:
+        """Remove every trace of abandoned executions, so that the same id may be pushed again."""
+        for start in range(0, len(names), STEP):
+            with self._translated(), self._redis.pipeline(transaction=False) as pipe:
+                for name in names[start : start + STEP]:
+                    self._forget_one(pipe, name.id)
+                pipe.execute()
+
+    def spent(self, kind: str) -> int:
+        """How many jobs the registry `kind` (finished or failed) keeps, in all queues."""
+        return sum(self._pipelined(lambda pipe: [pipe.zcard(registry_key(kind, name)) for name in QUEUE_NAMES]))
+
+    def spent_page(self, kind: str, queue: str, newest: float | None, limit: int) -> list[str]:
+        """The oldest job ids of one registry, no newer than the score `newest`."""
+        top: float | str = "+inf" if newest is None else newest
+        with self._translated():
+            ids: Any = self._redis.zrange(
+                registry_key(kind, queue),
+                "-inf",
+                top,
+                byscore=True,
+                offset=0,
+                num=limit,
+            )
+        return [_text(job_id) or "" for job_id in ids]
+
+    def count_spent(self, kind: str, newest: float | None) -> int:
+        """How many jobs of the registry `kind` are no newer than the score `newest`."""
+        top: float | str = "+inf" if newest is None else newest
+        return sum(
+            self._pipelined(lambda pipe: [pipe.zcount(registry_key(kind, name), "-inf", top) for name in QUEUE_NAMES])
+        )
+
+    def purge(self, kind: str, queue: str, ids: Sequence[str], newest: float | None) -> int:
+        """Remove these spent jobs, unless they left the registry or became newer; how many went."""
+        top: float | str = "+inf" if newest is None else newest
+        with self._translated():
+            return int(self._purge(args=[PREFIX, kind, queue, top, *ids]))
+
+    def trim(self, kind: str, keep: int) -> int:
+        """Remove the oldest spent jobs of all queues together until `keep` are left; how many went."""
+        removed = 0
+        while True:
+            with self._translated():
+                step = int(self._trim(args=[PREFIX, kind, keep, STEP, *QUEUE_NAMES]))
+            removed += step
+            if step < STEP:
+                return removed
+
+    def job(self, name: JobName) -> Mapping[str, str]:
+        """The job's hash as RQ shows it (without its data); empty when Redis has none."""
+        with self._translated():
+            fields: Any = self._redis.hgetall(job_key(name.id))
+        return {_text(key) or "": _text(value) or "" for key, value in fields.items() if key != b"data"}
+
+    def workers(self) -> list[WorkerSeen]:
+        """Every registered worker, by name."""
+        with self._translated():
+            keys = sorted(_text(key) or "" for key in self._redis.smembers(f"{PREFIX}:workers"))
+        answers = self._pipelined(
+            lambda pipe: [pipe.hgetall(key) for key in keys] + [pipe.scard(f"{key}:executions") for key in keys]
+        )
+        hashes, running = answers[: len(keys)], answers[len(keys) :]
+        return [_worker(key, fields, n) for key, fields, n in zip(keys, hashes, running, strict=True) if fields]
+
+    def server(self) -> dict[str, Any]:
+        """What INFO and the eviction policy say; fields that an ACL hides are absent."""
+        with self._translated():
+            info: Any = self._redis.info()
+        wanted = ("redis_version", "valkey_version", "used_memory", "maxmemory", "maxmemory_policy", "evicted_keys")
+        return {name: info[name] for name in wanted if name in info}
+
+    def _failed(self, names: Sequence[JobName]) -> list[JobName]:
+        if not names:
+            return []
+        scores = self._pipelined(
+            lambda pipe: [pipe.zmscore(registry_key("failed", name), [job.id for job in names]) for name in QUEUE_NAMES]
+        )
+        failed = [job for i, job in enumerate(names) if any(queue[i] is not None for queue in scores)]
+        return [job for job in failed if not self._never_read(job)]
+
+    def _never_read(self, name: JobName) -> bool:
+        from rq.job import Job
+        from rq.serializers import JSONSerializer
+
+        with self._translated():
+            try:
+                result = Job.fetch(name.id, connection=self._redis, serializer=JSONSerializer()).latest_result()
+            except LookupError:
+                return True
+        reason = (result.exc_string if result else None) or ""
+        return "DeserializationError" in reason or REFUSED in reason
+
+    def _forget_one(self, pipe: Any, job_id: str) -> None:
+        for queue in QUEUE_NAMES:
+            pipe.eval(_FORGET, 0, PREFIX, queue, job_id)
+
+    def _pipelined(self, fill: Callable[[Any], Any], *, transaction: bool = False) -> list[Any]:
+        with self._translated(), self._redis.pipeline(transaction=transaction) as pipe:
+            fill(pipe)
+            return list(pipe.execute())
+
+    def _foreign(self, owner: str) -> RefusedError:
+        return RefusedError(
+            _("The Redis at {where} already serves another paysync database ({owner}).").format(
+                where=self.where, owner=owner
+            ),
+            hint=_("Give each database its own Redis or database number in REDIS_URL."),
+            code="foreign_database",
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise unavailable(self.where, error) from error
+
+
+# ARGV: prefix, queue, job id. Removes the job's executions, hash and results.
+_FORGET = """
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[3]
+for _, execution in ipairs(redis.call('ZRANGE', prefix .. ':executions:' .. id, 0, -1)) do
+  redis.call('ZREM', prefix .. ':wip:' .. queue, id .. ':' .. execution)
+  redis.call('DEL', prefix .. ':execution:' .. id .. ':' .. execution)
+end
+return 0
+"""
+
+
+def unavailable(where: str, error: Exception) -> RedisUnavailable:
+    """A Redis failure as one sentence."""
+    cause = " ".join(str(error).split()) or type(error).__name__
+    hint = _("Check that Redis runs and that REDIS_URL is right; nothing is lost: the plan is in the database.")
+    if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
+        hint = _("The password or user in REDIS_URL is not accepted.")
+    elif isinstance(error, redis.ReadOnlyError):
+        hint = _("This Redis is a read-only replica; point REDIS_URL at the primary.")
+    elif isinstance(error, redis.exceptions.OutOfMemoryError):
+        hint = _("Redis is full; give it memory or run: paysync purge --all")
+    return RedisUnavailable(
+        _("Redis at {where} is not available: {cause}.").format(where=where, cause=cause.rstrip(".")[:300]), hint=hint
+    )
+
+
+class _FreshPassword(CredentialProvider):
+    """The embedded server gets a new password with each start: ask for it at each connection."""
+
+    def __init__(self, password: Callable[[], str]) -> None:
+        self._password = password
+
+    def get_credentials(self) -> tuple[str]:
+        return (self._password(),)
+
+    async def get_credentials_async(self) -> tuple[str]:
+        return self.get_credentials()
+
+
+@dataclass(frozen=True, slots=True)
+class _SentinelAddress:
+    hosts: list[tuple[str, int]]
+    service: str
+    db: int
+    login: dict[str, str]
+
+
+def _parse_sentinel(url: str) -> _SentinelAddress | None:
+    """`redis+sentinel://user:password@host:port,host:port/service/db`; None for every other form."""
+    parts = urlsplit(url)
+    if "sentinel" not in parts.scheme:
+        return None
+    credentials, _at, hosts = parts.netloc.rpartition("@")
+    user, _colon, password = credentials.partition(":")
+    login = {"username": unquote(user)} if user else {}
+    if password:
+        login["password"] = unquote(password)
+    service, _slash, db = parts.path.strip("/").partition("/")
+    addresses = [(host.rpartition(":")[0], int(host.rpartition(":")[2])) if ":" in host else (host, 26379)
+                 for host in hosts.split(",")]  # fmt: skip
+    return _SentinelAddress(addresses, service or "mymaster", int(db or 0), login)
+
+
+def _worker(key: str, fields: Mapping[bytes, bytes], running: int) -> WorkerSeen:
+    values = {_text(name): _text(value) or "" for name, value in fields.items()}
+    beat = values.get("last_heartbeat")
+    age = None
+    if beat:
+        age = (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds()
+    return WorkerSeen(
+        name=key.removeprefix(f"{PREFIX}:worker:"),
+        hostname=values.get("hostname"),
+        pid=int(values["pid"]) if values.get("pid") else None,
+        state=values.get("state", "?") if "death" not in values else "stopped",
+        heartbeat_age_s=age,
+        running=running,
+        queues=tuple(values.get("queues", "").split(",")),
+    )
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

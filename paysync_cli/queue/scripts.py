@@ -1,0 +1,198 @@
+"""The server-side scripts, over RQ's documented keys. Redis TIME decides; every loop is bounded by its caller.
+
+They name their keys themselves (no cluster), so that they work under any RQ_KEY_PREFIX.
+"""
+
+from __future__ import annotations
+
+# ARGV: prefix, database id, timestamp, result_ttl, failure_ttl, timeout, then (queue, job id, data, description)...
+# Pushes each job unless that very id is queued or started. Returns how many were pushed, or -1 and the id of the
+# other database that these queues belong to.
+PUSH = """
+local prefix, database, stamp = ARGV[1], ARGV[2], ARGV[3]
+local owner = redis.call('GET', 'paysync:database')
+if owner and owner ~= database then return {-1, owner} end
+if not owner then redis.call('SET', 'paysync:database', database) end
+local now = tonumber(redis.call('TIME')[1])
+local pushed = 0
+for i = 7, #ARGV, 4 do
+  local queue, id = ARGV[i], ARGV[i + 1]
+  local list, job = prefix .. ':queue:' .. queue, prefix .. ':job:' .. id
+  local busy = false
+  if redis.call('EXISTS', job) == 1 and redis.call('LPOS', list, id) then busy = true end
+  if not busy then
+    for _, execution in ipairs(redis.call('ZRANGE', prefix .. ':executions:' .. id, 0, -1)) do
+      local lease = redis.call('ZSCORE', prefix .. ':wip:' .. queue, id .. ':' .. execution)
+      if lease and tonumber(lease) > now then busy = true end
+    end
+  end
+  if not busy then
+    redis.call('DEL', job)
+    for _, name in ipairs({'finished', 'failed'}) do redis.call('ZREM', prefix .. ':' .. name .. ':' .. queue, id) end
+    redis.call('HSET', job, 'created_at', stamp, 'enqueued_at', stamp, 'origin', queue, 'status', 'queued',
+      'data', ARGV[i + 2], 'description', ARGV[i + 3], 'timeout', ARGV[6], 'result_ttl', ARGV[4],
+      'failure_ttl', ARGV[5])
+    redis.call('SADD', prefix .. ':queues', list)
+    redis.call('RPUSH', list, id)
+    pushed = pushed + 1
+  end
+end
+if pushed > 0 then redis.call('PUBLISH', 'paysync:wake', 'pushed') end
+return {pushed, ''}
+"""
+
+# ARGV: prefix, worker, timestamp, lease seconds, how many, high, medium, low, then an execution id per job wanted.
+# Pops a batch and marks it started, in one step: no job is ever between two lists. High before medium before low,
+# except that every eighth job comes from medium and low in turn when they have any. Returns (queue, id, execution,
+# data) per job; data is false when the hash is gone.
+CLAIM = """
+local prefix, worker, stamp, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if redis.call('EXISTS', prefix .. ':suspended') == 1 then return {} end
+local orders = {
+  {ARGV[6], ARGV[7], ARGV[8]},
+  {ARGV[7], ARGV[8], ARGV[6]},
+  {ARGV[8], ARGV[7], ARGV[6]},
+}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local turn = tonumber(redis.call('GET', 'paysync:turn') or '0')
+local taken = {}
+for n = 1, tonumber(ARGV[5]) do
+  local order = orders[1]
+  if (turn + 1) % 8 == 0 then order = orders[2 + math.floor((turn + 1) / 8 + 1) % 2] end
+  local id, queue
+  for _, name in ipairs(order) do
+    id = redis.call('LPOP', prefix .. ':queue:' .. name)
+    if id then queue = name break end
+  end
+  if not id then break end
+  turn = turn + 1
+  local execution = ARGV[8 + n]
+  local composite = id .. ':' .. execution
+  local job = prefix .. ':job:' .. id
+  redis.call('ZADD', prefix .. ':wip:' .. queue, now + lease, composite)
+  redis.call('HSET', prefix .. ':execution:' .. composite, 'id', execution, 'job_id', id, 'created_at', now,
+    'last_heartbeat', now, 'worker_name', worker)
+  redis.call('EXPIRE', prefix .. ':execution:' .. composite, lease + 60)
+  redis.call('ZADD', prefix .. ':executions:' .. id, now + lease + 60, execution)
+  redis.call('EXPIRE', prefix .. ':executions:' .. id, lease + 60)
+  redis.call('SADD', prefix .. ':worker:' .. worker .. ':executions', composite)
+  local data = redis.call('HGET', job, 'data')
+  if data then
+    redis.call('HSET', job, 'status', 'started', 'started_at', stamp, 'last_heartbeat', stamp, 'worker_name', worker)
+    redis.call('PERSIST', job)
+  end
+  taken[n] = {queue, id, execution, data}
+end
+if #taken > 0 then
+  redis.call('SET', 'paysync:turn', turn)
+  redis.call('EXPIRE', prefix .. ':worker:' .. worker .. ':executions', lease + 120)
+end
+return taken
+"""
+
+# ARGV: prefix, worker, timestamp, finished ttl, keep, seconds worked, high, medium, low, then (queue, id, execution,
+# how)... `how` is finished (kept in the registry) or gone (no trace). A job counts only if it still was ours: its
+# removal from the started registry says so. Then the oldest finished jobs go until `keep` are left in all three
+# queues together, at most a few hundred at a time. Returns how many were still ours.
+FINISH = """
+local prefix, worker, stamp, ttl, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local queues = {ARGV[7], ARGV[8], ARGV[9]}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local ours, finished = 0, 0
+for i = 10, #ARGV, 4 do
+  local queue, id, execution, how = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local composite, job = id .. ':' .. execution, prefix .. ':job:' .. id
+  redis.call('DEL', prefix .. ':execution:' .. composite)
+  redis.call('SREM', prefix .. ':worker:' .. worker .. ':executions', composite)
+  redis.call('ZREM', prefix .. ':executions:' .. id, execution)
+  if redis.call('ZREM', prefix .. ':wip:' .. queue, composite) == 1 then
+    ours = ours + 1
+    if how == 'finished' and keep > 0 then
+      finished = finished + 1
+      redis.call('HSET', job, 'status', 'finished', 'ended_at', stamp)
+      redis.call('EXPIRE', job, ttl)
+      redis.call('ZADD', prefix .. ':finished:' .. queue, now + ttl + finished / 1000000, id)
+    else
+      redis.call('DEL', job)
+    end
+  end
+end
+local worker_key = prefix .. ':worker:' .. worker
+if ours > 0 and redis.call('EXISTS', worker_key) == 1 then
+  redis.call('HINCRBY', worker_key, 'successful_job_count', ours)
+  redis.call('HINCRBYFLOAT', worker_key, 'total_working_time', ARGV[6])
+end
+"""
+
+# Part of FINISH and of TRIM: removes the oldest of a registry kind until `keep` are left over all queues.
+_TRIM_LOOP = """
+local function trim(prefix, kind, queues, keep, most)
+  local total = 0
+  for _, queue in ipairs(queues) do total = total + redis.call('ZCARD', prefix .. ':' .. kind .. ':' .. queue) end
+  local removed = 0
+  while total > keep and removed < most do
+    local oldest, from, score
+    for _, queue in ipairs(queues) do
+      local first = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. queue, 0, 0, 'WITHSCORES')
+      if first[1] and (not score or tonumber(first[2]) < score) then
+        oldest, from, score = first[1], queue, tonumber(first[2])
+      end
+    end
+    redis.call('ZREM', prefix .. ':' .. kind .. ':' .. from, oldest)
+    redis.call('UNLINK', prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest,
+      prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies',
+      prefix .. ':executions:' .. oldest)
+    total, removed = total - 1, removed + 1
+  end
+  return removed
+end
+"""
+
+FINISH = _TRIM_LOOP + FINISH + "trim(prefix, 'finished', queues, keep, 500)\nreturn ours\n"
+
+# ARGV: prefix, kind, keep, the most to remove, high, medium, low. Returns how many went.
+TRIM = _TRIM_LOOP + "return trim(ARGV[1], ARGV[2], {ARGV[5], ARGV[6], ARGV[7]}, tonumber(ARGV[3]), tonumber(ARGV[4]))\n"
+
+# ARGV: prefix, kind, queue, newest score that may go, then job ids. Removes spent jobs of one registry that are still
+# in it and old enough. Returns how many went.
+PURGE = """
+local prefix, kind, queue, newest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key, removed = prefix .. ':' .. kind .. ':' .. queue, 0
+for i = 5, #ARGV do
+  local id = ARGV[i]
+  local score = redis.call('ZSCORE', key, id)
+  if score and (newest == '+inf' or tonumber(score) <= tonumber(newest)) then
+    redis.call('ZREM', key, id)
+    redis.call('UNLINK', prefix .. ':job:' .. id, prefix .. ':results:' .. id, prefix .. ':job:' .. id .. ':dependents',
+      prefix .. ':job::' .. id .. ':dependencies', prefix .. ':executions:' .. id)
+    removed = removed + 1
+  end
+end
+return removed
+"""
+
+# ARGV: prefix, worker, worker ttl, lease seconds, timestamp, then (queue, id, execution)... Renews the worker's beat
+# and the leases of what it runs; a lease that somebody ended is not revived. Returns 0 when the worker's own key is
+# gone (it must register again).
+BEAT = """
+local prefix, worker, ttl, lease, stamp = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+for i = 6, #ARGV, 3 do
+  local composite = ARGV[i + 1] .. ':' .. ARGV[i + 2]
+  if redis.call('ZADD', prefix .. ':wip:' .. ARGV[i], 'XX', 'CH', now + lease, composite) == 1 then
+    redis.call('HSET', prefix .. ':execution:' .. composite, 'last_heartbeat', now)
+    redis.call('EXPIRE', prefix .. ':execution:' .. composite, lease + 60)
+    redis.call('ZADD', prefix .. ':executions:' .. ARGV[i + 1], 'XX', now + lease + 60, ARGV[i + 2])
+    redis.call('EXPIRE', prefix .. ':executions:' .. ARGV[i + 1], lease + 60)
+  end
+end
+local key = prefix .. ':worker:' .. worker
+if redis.call('EXISTS', key) == 0 then return 0 end
+redis.call('HSET', key, 'last_heartbeat', stamp, 'state', #ARGV > 5 and 'busy' or 'idle')
+redis.call('EXPIRE', key, ttl)
+redis.call('EXPIRE', key .. ':executions', ttl)
+return 1
+"""

@@ -1,0 +1,459 @@
+"""The worker: many checks in flight on one event loop, seen by every RQ tool as an RQ worker.
+
+It claims jobs in batches, runs each as a task, ends them in batches; what a job means it is told by its `Duties`.
+Nothing here ever resolves a name that stands in Redis: a job is ours by exact match or it is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from rq.executions import Execution
+from rq.job import Job as RqJob
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+
+from paysync_cli.queue import scripts
+from paysync_cli.queue.client import FINISHED_TTL_S, STEP, Link
+from paysync_cli.queue.names import PREFIX, QUEUE_NAMES, REFUSED, WAKE_CHANNEL, Ended, JobName, parse_job
+
+LEASE_S = 30
+BEAT_S = 10.0
+IDLE_POLL_S = 1.0
+FINISH_LINGER_S = 0.003
+WORKER_TTL_S = 90
+RECONNECT_MIN_S, RECONNECT_MAX_S = 0.2, 5.0
+TEARDOWN_S = 5.0
+
+log = logging.getLogger("paysync.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job this worker runs now."""
+
+    name: JobName
+    queue: str
+    execution: str
+    since: float
+
+
+class Duties(Protocol):
+    """What the worker is told to do with its jobs."""
+
+    async def check(self, name: JobName, queue: str) -> Ended:
+        """Run one check to its recorded end. Cancelled when the worker must stop."""
+        ...
+
+    def congested(self) -> bool:
+        """Whether results wait to be written: then nothing new is claimed."""
+        ...
+
+    async def give_back(self, names: Sequence[JobName]) -> None:
+        """Return these jobs to the plan: they were not asked, or their answers are lost."""
+        ...
+
+    async def done(self) -> bool:
+        """Whether nothing is due or waiting for an attempt (burst mode ends then)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Recurring work beside the checks. `run` returns the seconds until it wants to run again."""
+
+    name: str
+    run: Callable[[], Awaitable[float]]
+    woken_by_news: bool = False
+
+
+@dataclass
+class Pulse:
+    """What the worker did, for its own log line and for health."""
+
+    taken: int = 0
+    ended: int = 0
+    last_ended_at: float = field(default_factory=time.monotonic)
+
+
+class ConcurrentWorker(BaseWorker):
+    """An RQ worker with `concurrency` jobs in flight.
+
+    `work()` returns when stopped or, in burst mode, when all is done; `cut_short` says that jobs were given back.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        duties: Duties,
+        *,
+        concurrency: int,
+        grace_s: float,
+        keep_finished: int,
+        keep_failed: int,
+        chores: Sequence[Chore] = (),
+        name: str,
+    ) -> None:
+        self._link = link
+        self._duties = duties
+        self._concurrency = concurrency
+        self._grace_s = grace_s
+        self._keep_finished = keep_finished
+        self._keep_failed = keep_failed
+        self._chores = chores
+        self.pulse = Pulse()
+        self.cut_short = False
+        self.stopped_by = ""
+        connection = link.client(retry=Retry(NoBackoff(), 0))
+        super().__init__(
+            list(QUEUE_NAMES),
+            name=name,
+            connection=connection,
+            worker_ttl=WORKER_TTL_S,
+            serializer=JSONSerializer,
+            log_job_description=False,
+        )
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def work(self, burst: bool = False, **_unused: Any) -> bool:  # type: ignore[override]
+        """Run until stopped; True when any job was run."""
+        return asyncio.run(self.run(burst))
+
+    async def run(self, burst: bool = False) -> bool:
+        """The same inside a running loop."""
+        self._begin(burst)
+        loops = [asyncio.create_task(loop, name=name) for name, loop in self._loops()]
+        try:
+            await self._stopping.wait()
+            await self._drain()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._leave()
+        return self.pulse.ended > 0
+
+    def stop(self, reason: str = "asked to stop") -> None:
+        """Take nothing new and finish what is in flight inside the grace; called again, stop at once."""
+        if self._stopping.is_set():
+            log.warning("stopping at once", extra={"event_name": "worker_stopping_now"})
+            self._at_once.set()
+        else:
+            self.stopped_by = reason
+            log.info("stopping: %s", reason, extra={"event_name": "worker_stopping", "in_flight": len(self._running)})
+            self._stopping.set()
+            self._news.set()
+
+    def _begin(self, burst: bool) -> None:
+        self._burst = burst
+        self._loop = asyncio.get_running_loop()
+        self._stopping, self._at_once = asyncio.Event(), asyncio.Event()
+        self._slot_free, self._news, self._dispatch_news = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._running: dict[Claimed, asyncio.Task[None]] = {}
+        self._endings: list[tuple[Claimed, Ended]] = []
+        self._endings_waiting = asyncio.Event()
+        self._redis = self._link.async_client(retry=_no_async_retry())
+        self._claim_script = self._redis.register_script(scripts.CLAIM)
+        self._finish_script = self._redis.register_script(scripts.FINISH)
+        self._beat_script = self._redis.register_script(scripts.BEAT)
+        self._install_signal_handlers()
+
+    def _loops(self) -> list[tuple[str, Any]]:
+        loops = [
+            ("claim", self._forever("claim", self._claim_once)),
+            ("finish", self._forever("finish", self._finish_once)),
+            ("beat", self._forever("beat", self._beat_once)),
+            ("listen", self._forever("listen", self._listen)),
+        ]
+        return loops + [(chore.name, self._forever(chore.name, self._chore_step(chore))) for chore in self._chores]
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Run `step` again and again; no error ends it, errors make it wait longer, with jitter."""
+        wait_s = RECONNECT_MIN_S
+        while True:
+            try:
+                await step()
+                wait_s = RECONNECT_MIN_S
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                await self._after_error(name, error, wait_s)
+                wait_s = min(wait_s * 2, RECONNECT_MAX_S)
+
+    async def _after_error(self, name: str, error: Exception, wait_s: float) -> None:
+        known = isinstance(error, redis.RedisError | OSError) or hasattr(error, "exit_status")
+        log.warning(
+            "%s: %s; trying again",
+            name,
+            error,
+            exc_info=None if known else error,
+            extra={"event_name": "worker_loop_error", "loop": name},
+        )
+        await asyncio.sleep(wait_s * (1 + random.random() / 2))
+        if self._link.revive is not None and isinstance(error, redis.RedisError):
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(self._link.revive)
+
+    # -- taking -------------------------------------------------------------------------------------------------
+
+    async def _claim_once(self) -> None:
+        if self._stopping.is_set():
+            await asyncio.Event().wait()
+        free = self._concurrency - len(self._running)
+        if free <= 0 or self._duties.congested():
+            await self._wait(self._slot_free, IDLE_POLL_S)
+            return
+        jobs = await self._claim(free)
+        for job in jobs:
+            self._start(job)
+        if len(jobs) < free:
+            if self._burst and not jobs and not self._running and not self._endings and await self._duties.done():
+                self.stop("nothing is due")
+                return
+            await self._wait(self._news, 0.05 if self._burst else IDLE_POLL_S)
+
+    async def _claim(self, free: int) -> list[Claimed]:
+        executions = [uuid4().hex for _n in range(min(free, STEP))]
+        arguments: list[Any] = [PREFIX, self.name, _stamp(), LEASE_S, len(executions), *QUEUE_NAMES, *executions]
+        jobs = []
+        for raw in await self._claim_script(args=arguments):
+            queue, job_id, execution = (value.decode(errors="replace") for value in raw[:3])
+            name = parse_job(job_id, raw[3])
+            if name is not None:
+                jobs.append(Claimed(name, queue, execution, time.monotonic()))
+            else:
+                await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED)
+        return jobs
+
+    def _start(self, job: Claimed) -> None:
+        self.pulse.taken += 1
+        task = asyncio.create_task(self._run(job), name=job.name.id)
+        self._running[job] = task
+
+    async def _run(self, job: Claimed) -> None:
+        try:
+            ended = await self._duties.check(job.name, job.queue)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.error("job %s: %s", job.name.id, error, exc_info=error, extra={"event_name": "job_error"})
+            ended = Ended("failed", f"{type(error).__name__}: {error}")
+        self._endings.append((job, ended))
+        self._endings_waiting.set()
+        self._running.pop(job, None)
+        self._slot_free.set()
+        if self._burst:
+            self._news.set()
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    async def _finish_once(self) -> None:
+        await self._endings_waiting.wait()
+        await asyncio.sleep(FINISH_LINGER_S)
+        await self._end_jobs()
+
+    async def _end_jobs(self) -> None:
+        self._endings_waiting.clear()
+        endings = self._endings[:STEP]
+        try:
+            quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
+            if quiet:
+                await self._finish_script(args=self._finish_arguments(quiet))
+            for job, ended in endings:
+                if ended.how == "failed":
+                    await asyncio.to_thread(self._fail, job.name.id, job.queue, job.execution, ended.reason)
+        finally:
+            # After an error they are tried again: ending a job twice is harmless, the first removal counts.
+            self._endings_waiting.set()
+        del self._endings[: len(endings)]
+        if not self._endings:
+            self._endings_waiting.clear()
+        self.pulse.ended += len(endings)
+        self.pulse.last_ended_at = time.monotonic()
+
+    def _finish_arguments(self, endings: Sequence[tuple[Claimed, Ended]]) -> list[Any]:
+        worked = sum(time.monotonic() - job.since for job, _ended in endings)
+        arguments: list[Any] = [PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, round(worked, 6)]
+        arguments += QUEUE_NAMES
+        for job, ended in endings:
+            arguments += [job.queue, job.name.id, job.execution, ended.how]
+        return arguments
+
+    def _fail(self, job_id: str, queue_name: str, execution_id: str, reason: str) -> None:
+        """A rare path, through RQ's own methods: the job goes to the failed registry with its reason."""
+        queue = Queue(queue_name, connection=self.connection, serializer=JSONSerializer)
+        job = _fetch_or_make(job_id, queue)
+        job.ended_at = datetime.now(UTC)
+        job.started_at = job.started_at or job.ended_at
+        execution = Execution(execution_id, job_id, self.connection, worker_name=self.name)
+        execution.created_at = job.started_at
+        self.handle_job_failure(job, queue, exc_string=reason, execution=execution)
+        trim = self.connection.register_script(scripts.TRIM)
+        trim(args=[PREFIX, "failed", self._keep_failed, STEP, *QUEUE_NAMES])
+
+    # -- beside the jobs ----------------------------------------------------------------------------------------
+
+    async def _beat_once(self) -> None:
+        arguments: list[Any] = [PREFIX, self.name, WORKER_TTL_S, LEASE_S, _stamp()]
+        for job in (*self._running, *(job for job, _ended in self._endings)):
+            arguments += [job.queue, job.name.id, job.execution]
+        if not await self._beat_script(args=arguments):
+            await asyncio.to_thread(self._register)
+            self._news.set()
+            self._dispatch_news.set()
+        await asyncio.sleep(BEAT_S)
+
+    def _register(self) -> None:
+        log.info("registered", extra={"event_name": "worker_registered", "worker": self.name})
+        self.register_birth()  # type: ignore[no-untyped-call]
+
+    async def _listen(self) -> None:
+        """News of planned or pushed work, and RQ's commands to this worker."""
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.subscribe(WAKE_CHANNEL, self.pubsub_channel_name)
+            while True:
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=BEAT_S / 2)
+                if message is None:
+                    await pubsub.ping()
+                elif message["type"] != "message":
+                    continue
+                elif message["channel"].decode() == WAKE_CHANNEL:
+                    self._news.set()
+                    if message["data"] != b"pushed":
+                        self._dispatch_news.set()
+                else:
+                    self._obey(message["data"])
+
+    def _obey(self, payload: bytes) -> None:
+        try:
+            command = json.loads(payload)
+            verb, job_id = command["command"], command.get("job_id")
+        except (ValueError, KeyError, TypeError):
+            return
+        if verb == "shutdown":
+            self.stop("the shutdown command")
+        elif verb in ("stop-job", "stop-execution"):
+            for job, task in self._running.items():
+                if job.name.id == job_id:
+                    task.cancel()
+                    self._running.pop(job)
+                    self._endings.append((job, Ended("gone")))
+                    self._endings_waiting.set()
+                    self._loop.create_task(self._duties.give_back([job.name]))
+                    return
+
+    def _chore_step(self, chore: Chore) -> Callable[[], Awaitable[None]]:
+        async def step() -> None:
+            if self._stopping.is_set():
+                await asyncio.Event().wait()
+            wait_s = await chore.run()
+            if chore.woken_by_news:
+                await self._wait(self._dispatch_news, wait_s)
+            else:
+                await asyncio.sleep(wait_s)
+
+        return step
+
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await event.wait()
+        event.clear()
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Finish what is in flight inside the grace; whatever is left goes back to the plan."""
+        running = set(self._running.values())
+        at_once = asyncio.create_task(self._at_once.wait())
+        deadline = time.monotonic() + self._grace_s
+        while running and not self._at_once.is_set() and time.monotonic() < deadline:
+            left_s = max(0.0, deadline - time.monotonic())
+            await asyncio.wait({*running, at_once}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            running = set(self._running.values())
+        at_once.cancel()
+        if self._running:
+            await self._give_back_the_rest()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(TEARDOWN_S):
+                while self._endings:
+                    await self._end_jobs()
+
+    async def _give_back_the_rest(self) -> None:
+        self.cut_short = True
+        jobs = list(self._running)
+        for task in list(self._running.values()):
+            task.cancel()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(TEARDOWN_S):
+                await asyncio.gather(*self._running.values(), return_exceptions=True)
+                await self._duties.give_back([job.name for job in jobs])
+        self._endings += [(job, Ended("gone")) for job in jobs]
+        self._running.clear()
+        log.warning(
+            "%d checks given back to the plan", len(jobs), extra={"event_name": "worker_gave_back", "n": len(jobs)}
+        )
+
+    async def _leave(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(TEARDOWN_S):
+                await asyncio.to_thread(self.register_death)
+        with contextlib.suppress(Exception):
+            await self._redis.aclose()
+        self.connection.close()
+
+    # -- RQ's hooks ---------------------------------------------------------------------------------------------
+
+    def _set_connection(self, connection: redis.Redis) -> redis.Redis:
+        """RQ would raise the socket time-out to minutes for its blocking pop; we have none."""
+        return connection
+
+    def _set_ip_address(self, connection: redis.Redis) -> None:
+        self.ip_address = "unknown"
+        with contextlib.suppress(redis.RedisError):
+            super()._set_ip_address(connection)
+
+    def _install_signal_handlers(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
+
+
+def _fetch_or_make(job_id: str, queue: Queue) -> RqJob:
+    """The job as RQ knows it; one that cannot be read (or is gone) is rebuilt empty, so that it can be shown."""
+    try:
+        job = RqJob.fetch(job_id, connection=queue.connection, serializer=JSONSerializer())
+    except Exception:
+        job = RqJob(job_id, connection=queue.connection, serializer=JSONSerializer())
+        job.created_at = datetime.now(UTC)
+    job.origin = queue.name
+    job.retries_left = None
+    return job
+
+
+def _no_async_retry() -> Any:
+    from redis.asyncio.retry import Retry as AsyncRetry
+
+    return AsyncRetry(NoBackoff(), 0)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,59 @@
+"""Grouping: single requests from many tasks become few calls on one thread, which owns its connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+GROUP_LIMIT = 300
+LINGER_S = 0.002
+
+
+class Batch(Generic[In, Out]):
+    """Collects items for a few milliseconds, or while the group before is at work, and runs them together.
+
+    `work` takes a list and returns one result per item, in order; its exception reaches every item of the group.
+    """
+
+    def __init__(self, work: Callable[[Sequence[In]], Sequence[Out]], name: str) -> None:
+        self._work = work
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def groups_waiting(self) -> float:
+        """How many full groups wait behind the one at work."""
+        return len(self._waiting) / GROUP_LIMIT
+
+    async def submit(self, item: In) -> Out:
+        """The item's result, once its group was worked."""
+        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return await future
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self) -> None:
+        await asyncio.sleep(LINGER_S)
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP_LIMIT], self._waiting[GROUP_LIMIT:]
+            try:
+                loop = asyncio.get_running_loop()
+                results = await loop.run_in_executor(self._thread, self._work, [item for item, _future in group])
+            except Exception as error:
+                for _item, future in group:
+                    if not future.done():
+                        future.set_exception(error)
+            else:
+                for (_item, future), result in zip(group, results, strict=True):
+                    if not future.done():
+                        future.set_result(result)

@@ -1,0 +1,93 @@
+"""Dispatch: rows whose moment has come go to the RQ queues, in batches, never more than the queues should hold.
+
+The row is committed as `queued` first, then pushed: a crash between the two is mended by the janitor.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from paysync_cli.errors import UnavailableError
+from paysync_cli.payments.status import Priority
+from paysync_cli.queue.client import Pushed, QueueClient
+from paysync_cli.queue.names import JobName
+from paysync_cli.store import qrs
+from paysync_cli.store.database import Database
+
+QUEUE_BOUND = 500  # jobs one queue holds at most; the rest waits in SQL
+BATCH_LIMIT = 300
+
+log = logging.getLogger("paysync.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A bank whose rows may be dispatched now; rows of another environment are never asked with this credential."""
+
+    bank: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchReport:
+    """What one round moved. `next_at` is the earliest moment that is not moved yet, None when nothing waits."""
+
+    moved: int
+    next_at: datetime | None
+
+
+def dispatch(
+    store: Database, queue: QueueClient, database_id: str, scopes: Sequence[Scope], now: datetime
+) -> DispatchReport:
+    """Move what is due. Raises RedisUnavailable or DatabaseUnavailable; rows already taken go back to the plan."""
+    waiting = _waiting(store, scopes)
+    if not any(at <= now for _scope, _priority, at in waiting):
+        return DispatchReport(0, min((at for _scope, _priority, at in waiting), default=None))
+    room = queue.room(QUEUE_BOUND)
+    taken = _take(store, [(scope, priority) for scope, priority, at in waiting if at <= now], room, now)
+    _push(store, queue, database_id, taken)
+    return DispatchReport(len(taken), min((at for _scope, _priority, at in _waiting(store, scopes)), default=None))
+
+
+def _waiting(store: Database, scopes: Sequence[Scope]) -> list[tuple[Scope, Priority, datetime]]:
+    with store.read() as tx:
+        return [
+            (scope, priority, at)
+            for scope in scopes
+            for priority, at in qrs.next_due_at(tx, scope.bank, scope.environment).items()
+        ]
+
+
+def _take(
+    store: Database, due: Sequence[tuple[Scope, Priority]], room: dict[Priority, int], now: datetime
+) -> list[qrs.Due]:
+    """The longest due rows, the urgent queues first; banks share a queue's room evenly."""
+    taken: list[qrs.Due] = []
+    with store.write() as tx:
+        for priority in Priority:
+            scopes = [scope for scope, of in due if of is priority]
+            for left, scope in zip(range(len(scopes), 0, -1), scopes, strict=True):
+                share = min(room[priority] // left, BATCH_LIMIT)
+                if share > 0:
+                    rows = qrs.take_due(tx, scope.bank, scope.environment, priority, now, share)
+                    room[priority] -= len(rows)
+                    taken += rows
+    return taken
+
+
+def _push(store: Database, queue: QueueClient, database_id: str, taken: Sequence[qrs.Due]) -> None:
+    jobs = [Pushed(JobName(due.id, due.seq), due.priority, due.qr_id) for due in taken]
+    try:
+        queue.push(database_id, jobs)
+    except UnavailableError:
+        with store.write() as tx:
+            qrs.put_back(tx, [(due.id, due.seq) for due in taken])
+        raise
+    for due in taken:
+        log.info(
+            "%s: check added to the %s queue", due.qr_id, due.priority.value,
+            extra={"event_name": "check_added", "qr_id": due.qr_id, "job_id": JobName(due.id, due.seq).id},
+        )  # fmt: skip

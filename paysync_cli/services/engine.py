@@ -1,0 +1,235 @@
+"""The duties of a worker: one check from its job to its written end, with everything around it grouped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from paysync_cli.banks.base import Bank
+from paysync_cli.errors import DatabaseUnavailable
+from paysync_cli.payments.money import to_text
+from paysync_cli.payments.qr import Qr
+from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.payments.status import PlanState
+from paysync_cli.queue.names import Ended, JobName
+from paysync_cli.services.batching import Batch
+from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record
+from paysync_cli.services.words import span_in_words
+from paysync_cli.store import qrs
+from paysync_cli.store.clock import Clock
+from paysync_cli.store.database import Database
+
+BUSY_WAIT_MIN_S, BUSY_WAIT_MAX_S = 0.1, 2.0
+
+log = logging.getLogger("paysync.checks")
+
+
+@dataclass(frozen=True)
+class OpenBank:
+    """A bank ready to be asked. `lists` says that it has a day list by payment day."""
+
+    bank: Bank
+    environment: str
+    rhythm: Rhythm
+
+
+@dataclass
+class Stopped:
+    """Banks whose credential was refused: not asked again by this process."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self.reasons)
+
+
+class Engine:
+    """Runs the checks of one worker process. Implements the worker's `Duties`."""
+
+    def __init__(self, store: Database, banks: Mapping[str, OpenBank], clock: Clock, stopped: Stopped) -> None:
+        self._store = store
+        self._banks = banks
+        self._clock = clock
+        self._stopped = stopped
+        self._rhythms = {name: bank.rhythm for name, bank in banks.items()}
+        self._load = Batch(self._load_group, "paysync-read")
+        self._write = Batch(self._write_group, "paysync-write")
+
+    async def check(self, name: JobName, queue: str) -> Ended:
+        qr = await self._load_patiently(name.qr)
+        if qr is None:
+            log.error(
+                "job %s names a QR that is not in this database", name.id, extra={"event_name": "job_unknown_row"}
+            )
+            return Ended("failed", f"no QR row {name.qr} in this database")
+        if qr.plan.seq != name.seq or qr.status.final:
+            return Ended("gone")
+        bank = self._banks.get(qr.bank)
+        if bank is None or bank.environment != qr.environment or qr.bank in self._stopped.reasons:
+            await self.give_back([name])
+            return Ended("gone")
+        self._log_attempt(qr, bank.rhythm, queue)
+        asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
+        recorded = await self._write_patiently(asked)
+        self._heed_refusal(qr, recorded)
+        log_story(recorded, bank.rhythm)
+        return Ended(recorded.how, recorded.reason)
+
+    def congested(self) -> bool:
+        return self._write.groups_waiting >= 1
+
+    async def give_back(self, names: Sequence[JobName]) -> None:
+        rows = [(name.qr, name.seq) for name in names]
+        if rows:
+            await asyncio.to_thread(self._put_back, rows)
+
+    async def done(self) -> bool:
+        return await asyncio.to_thread(self._nothing_left)
+
+    def close(self) -> None:
+        self._load.close()
+        self._write.close()
+
+    async def _load_patiently(self, row_id: int) -> Qr | None:
+        """The row; a database that is away is waited for: the job keeps its lease, no attempt is used."""
+        wait_s = BUSY_WAIT_MIN_S
+        while True:
+            try:
+                return await self._load.submit(row_id)
+            except DatabaseUnavailable as error:
+                wait_s = await _wait_for_database(error, wait_s)
+
+    async def _write_patiently(self, asked: Asked) -> Recorded:
+        wait_s = BUSY_WAIT_MIN_S
+        while True:
+            try:
+                return await self._write.submit(asked)
+            except DatabaseUnavailable as error:
+                wait_s = await _wait_for_database(error, wait_s)
+
+    def _load_group(self, ids: Sequence[int]) -> list[Qr | None]:
+        with self._store.read() as tx:
+            rows = qrs.load(tx, ids)
+        return [rows.get(row_id) for row_id in ids]
+
+    def _write_group(self, group: Sequence[Asked]) -> list[Recorded]:
+        return record(self._store, group, Judge(self._rhythms, self._clock.now(), random.random))
+
+    def _put_back(self, rows: Sequence[tuple[int, int]]) -> None:
+        with self._store.write() as tx:
+            qrs.put_back(tx, rows)
+
+    def _nothing_left(self) -> bool:
+        now = self._clock.now()
+        with self._store.read() as tx:
+            for name, bank in self._banks.items():
+                if name in self._stopped.reasons:
+                    continue
+                if qrs.next_due_at(tx, name, bank.environment, ripe=now):
+                    return False
+                if qrs.check_under_way(tx, name, bank.environment):
+                    return False
+        return True
+
+    def _heed_refusal(self, qr: Qr, recorded: Recorded) -> None:
+        if recorded.outcome == "refused" and qr.bank not in self._stopped.reasons:
+            self._stopped.reasons[qr.bank] = recorded.reason
+            log.error(
+                "bank %s refused our credential and is not asked again by this worker: %s",
+                qr.bank,
+                recorded.reason,
+                extra={"event_name": "credential_refused", "bank": qr.bank},
+            )
+
+    def _log_attempt(self, qr: Qr, rhythm: Rhythm, queue: str) -> None:
+        log.info(
+            "%s: checking, attempt %d/%d",
+            qr.qr_id,
+            qr.plan.attempts + 1,
+            rhythm.attempts,
+            extra={**_of(qr), "event_name": "check_attempt", "queue": queue, "attempt": qr.plan.attempts + 1},
+        )
+
+
+def log_story(recorded: Recorded, rhythm: Rhythm) -> None:
+    """What became of a check, as a person tells it; one line for the result, one for what comes next."""
+    before, status, plan = recorded.before, recorded.status, recorded.plan
+    if before is None or status is None or plan is None:
+        return
+    fields = {**_of(before), "outcome": recorded.outcome, "duration_ms": recorded.asked.duration_ms}
+    if recorded.asked.failure is None:
+        log.info(
+            "%s: succeeded, the bank says %s",
+            before.qr_id,
+            recorded.outcome,
+            extra={**fields, "event_name": "check_succeeded"},
+        )
+    else:
+        level = logging.ERROR if recorded.how == "failed" else logging.WARNING
+        log.log(
+            level,
+            "%s: %s, %s",
+            before.qr_id,
+            recorded.outcome,
+            recorded.reason,
+            extra={**fields, "event_name": "check_failed"},
+        )
+    for movement in recorded.booked:
+        amount = to_text(movement.amount, movement.currency)
+        log.info(
+            "%s: booked %s %s, bank transaction %s",
+            before.qr_id,
+            amount,
+            movement.currency,
+            movement.bank_transaction_id,
+            extra={**_of(before), "event_name": "booked", "amount": amount, "currency": movement.currency},
+        )
+    if status is not before.status:
+        log.info(
+            "%s: %s -> %s", before.qr_id, before.status.value, status.value,
+            extra={**_of(before), "event_name": "transition", "old": before.status.value, "new": status.value},
+        )  # fmt: skip
+    for review in recorded.reviews:
+        log.warning(
+            "%s: a person must look: %s", before.qr_id, review.reason.value,
+            extra={**_of(before), "event_name": "review", "reason": review.reason.value},
+        )  # fmt: skip
+    _log_next(recorded, before, rhythm)
+
+
+def _log_next(recorded: Recorded, before: Qr, rhythm: Rhythm) -> None:
+    status, plan = recorded.status, recorded.plan
+    if status is None or plan is None:
+        return
+    fields = {**_of(before), "checks": plan.checks, "max_checks": plan.max_checks, "next_check_at": plan.next_check_at}
+    if plan.state is PlanState.DONE or plan.next_check_at is None:
+        log.info(
+            "%s: %s, no more checks", before.qr_id, status.value, extra={**fields, "event_name": "check_chain_ended"}
+        )
+        return
+    wait = span_in_words(plan.next_check_at - _written_at(recorded))
+    text = "next attempt" if plan.attempts else "next check"
+    log.info(
+        "%s: %s in %s (%s, %s priority, %d of %d checks used)",
+        before.qr_id, text, wait, status.value, plan.priority.value, plan.checks, plan.max_checks,
+        extra={**fields, "event_name": "check_next", "attempts": plan.attempts, "of_attempts": rhythm.attempts},
+    )  # fmt: skip
+
+
+def _written_at(recorded: Recorded) -> datetime:
+    return recorded.asked.at
+
+
+def _of(qr: Qr) -> dict[str, object]:
+    return {"qr_id": qr.qr_id, "bank": qr.bank, "seq": qr.plan.seq, "job_id": JobName(qr.id, qr.plan.seq).id}
+
+
+async def _wait_for_database(error: DatabaseUnavailable, wait_s: float) -> float:
+    log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
+    await asyncio.sleep(wait_s * (1 + random.random() / 2))
+    return min(wait_s * 2, BUSY_WAIT_MAX_S)

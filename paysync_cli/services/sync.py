@@ -1,0 +1,308 @@
+"""The heart: ask the bank about a QR, and write what it means in one transaction.
+
+Every way to the books goes through `record`: the worker's checks, the foreground check, the day list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unknown
+from paysync_cli.errors import DatabaseUnavailable
+from paysync_cli.payments.decision import Decision, ReviewNews, decide
+from paysync_cli.payments.qr import Answer, Ask, Movement, Plan, Qr
+from paysync_cli.payments.schedule import Rhythm, after_check, after_failed_attempt, after_wait, without_check
+from paysync_cli.payments.status import PlanState, ReviewReason, Status
+from paysync_cli.store import history, ledger, qrs
+from paysync_cli.store.database import Database, Tx
+
+ASK_TIMEOUT_S = 60.0
+WAIT_WITHOUT_HINT_S = 30.0
+WAIT_AFTER_REFUSAL_S = 60.0
+WAIT_AT_MOST_S = 3600.0
+ERROR_TEXT_LIMIT = 500
+
+log = logging.getLogger("paysync.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer.
+
+    `kind` says what it costs: `attempt` (one of three), `check` (one of twenty), `wait` (nothing).
+    """
+
+    kind: str
+    outcome: str
+    message: str
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was put (or could not be), for one row and the seq it was meant for.
+
+    `free` says that a person asked: it costs none of the budget.
+    """
+
+    qr: int
+    seq: int
+    at: datetime
+    duration_ms: int
+    answer: Answer | None = None
+    failure: Failure | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a question. `how` says what the job ends as: `finished`, `gone` or `failed`."""
+
+    asked: Asked
+    how: str
+    outcome: str
+    before: Qr | None = None
+    status: Status | None = None
+    plan: Plan | None = None
+    booked: tuple[Movement, ...] = ()
+    reviews: tuple[ReviewNews, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What `record` needs to know beside the rows: each bank's rhythm, the moment, the luck of the jitter."""
+
+    rhythms: Mapping[str, Rhythm]
+    now: datetime
+    luck: Callable[[], float]
+    source: str = "check"
+
+    def rhythm(self, bank: str) -> Rhythm:
+        return self.rhythms.get(bank) or Rhythm()
+
+
+async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable[[], float]) -> Asked:
+    """Put one question; every failure comes back as a value, never as an exception."""
+    at, started = clock(), timer()
+    answer, failure = None, None
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            answer = await bank.check(Ask(qr.qr_id, qr.currency, qr.multi_use))
+    except TimeoutError:
+        failure = Failure("attempt", "unavailable", f"no answer within {ASK_TIMEOUT_S:.0f} s")
+    except BankError as error:
+        failure = _failure(error)
+    except Exception as error:  # an adapter's bug must not end the worker, nor look like an answer
+        log.error(
+            "the adapter of bank %s failed: %s", qr.bank, error, exc_info=error, extra={"event_name": "adapter_error"}
+        )
+        failure = Failure("attempt", "error", f"{type(error).__name__}: {error}"[:ERROR_TEXT_LIMIT])
+    return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
+
+
+def record(store: Database, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
+    """Write a group of questions in one transaction, in the given order of results.
+
+    A row that makes the transaction fail is found by halving and recorded alone as a failed attempt.
+    Raises DatabaseUnavailable when nothing can be written now: the caller repeats the group, no attempt is used.
+    """
+    if not group:
+        return []
+    try:
+        with store.write() as tx:
+            return _record_in(tx, group, judge)
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:
+        if len(group) == 1:
+            return [_record_poison(store, group[0], judge, error)]
+        middle = len(group) // 2
+        return [*record(store, group[:middle], judge), *record(store, group[middle:], judge)]
+
+
+def _failure(error: BankError) -> Failure:
+    message = error.message[:ERROR_TEXT_LIMIT]
+    if isinstance(error, Throttled):
+        wanted = WAIT_WITHOUT_HINT_S if error.retry_after_s is None else error.retry_after_s
+        return Failure("wait", error.outcome, message, min(max(wanted, 1.0), WAIT_AT_MOST_S))
+    if isinstance(error, Refused):
+        return Failure("wait", error.outcome, message, WAIT_AFTER_REFUSAL_S)
+    return Failure("check" if isinstance(error, Unknown) else "attempt", error.outcome, message)
+
+
+def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception) -> Recorded:
+    log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error, extra={"event_name": "poison_row"})
+    failure = Failure("attempt", "error", f"cannot be written: {type(error).__name__}")
+    with store.write() as tx:
+        return _record_in(tx, [replace(asked, answer=None, failure=failure)], judge)[0]
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """What one transaction will write, gathered row by row."""
+
+    changes: list[qrs.Change]
+    checks: list[history.CheckRecord]
+    transitions: list[history.Transition]
+    bookings: list[ledger.Booking]
+    reviews: list[tuple[Qr, tuple[ReviewNews, ...]]]
+
+
+def _record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
+    rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
+    booked = ledger.of(tx, rows)
+    sheet = _Sheet([], [], [], [], [])
+    results = []
+    for asked in group:
+        qr = rows.get(asked.qr)
+        if qr is None:
+            results.append(Recorded(asked, "failed", "unknown_row", reason=f"no QR row {asked.qr} in this database"))
+            continue
+        movements = booked.setdefault(qr.id, [])
+        result = _judge_one(tx, qr, movements, asked, judge, sheet)
+        results.append(result)
+        if result.status is not None and result.plan is not None:
+            movements += result.booked
+            rows[qr.id] = _as_written(qr, sheet)
+    _write(tx, sheet, judge.now)
+    return results
+
+
+def _as_written(qr: Qr, sheet: _Sheet) -> Qr:
+    """The row as the next question of the same group finds it."""
+    change = sheet.changes[-1] if sheet.changes and sheet.changes[-1].qr is qr else None
+    if change is None:
+        return qr
+    return replace(
+        qr,
+        status=change.status,
+        plan=change.plan,
+        version=qr.version + change.counts_as_change,
+        details_missing_since=change.details_missing_since,
+    )
+
+
+def _judge_one(tx: Tx, qr: Qr, movements: Sequence[Movement], asked: Asked, judge: Judge, sheet: _Sheet) -> Recorded:
+    ours = asked.seq == qr.plan.seq
+    if asked.answer is not None:
+        return _judge_answer(tx, qr, movements, asked, asked.answer, ours, judge, sheet)
+    if not ours or qr.status.final or asked.failure is None:
+        return Recorded(asked, "gone", "stale", qr)
+    return _judge_failure(qr, asked, asked.failure, judge, sheet)
+
+
+def _judge_answer(
+    tx: Tx,
+    qr: Qr,
+    movements: Sequence[Movement],
+    asked: Asked,
+    answer: Answer,
+    ours: bool,
+    judge: Judge,
+    sheet: _Sheet,
+) -> Recorded:
+    rhythm = judge.rhythm(qr.bank)
+    decision = decide(
+        qr, movements, answer, now=judge.now, rhythm=rhythm, seen_elsewhere=_seen_elsewhere(tx, qr, answer)
+    )
+    if not ours and not decision.book:
+        return Recorded(asked, "gone", "stale", qr)
+    if ours:
+        plan = after_check(
+            _freed(qr) if asked.free else qr,
+            decision.status,
+            sent_at=answer.sent_at,
+            now=judge.now,
+            rhythm=rhythm,
+            luck=judge.luck(),
+            booked=bool(decision.book),
+        )
+        sheet.checks.append(_check_record(qr, asked, answer.status.value, answer.bank_status))
+    else:
+        plan = without_check(qr, decision.status, now=judge.now, rhythm=rhythm)
+    _enter(sheet, qr, decision, plan, judge)
+    return Recorded(asked, "finished", answer.status.value, qr, decision.status, plan, decision.book, decision.reviews)
+
+
+def _judge_failure(qr: Qr, asked: Asked, failure: Failure, judge: Judge, sheet: _Sheet) -> Recorded:
+    rhythm = judge.rhythm(qr.bank)
+    if failure.kind == "wait":
+        plan = after_wait(qr.plan, judge.now + timedelta(seconds=failure.wait_s))
+        _enter(sheet, qr, _unchanged(qr), plan, judge)
+        return Recorded(asked, "gone", failure.outcome, qr, qr.status, plan, reason=failure.message)
+    sheet.checks.append(_check_record(qr, asked, failure.outcome, None, failure.message))
+    if failure.kind == "check":
+        plan = after_check(qr, qr.status, sent_at=asked.at, now=judge.now, rhythm=rhythm, luck=judge.luck())
+        decision = _not_found(qr, plan, failure)
+        _enter(sheet, qr, decision, plan, judge)
+        return Recorded(
+            asked, "finished", failure.outcome, qr, qr.status, plan, reviews=decision.reviews, reason=failure.message
+        )
+    plan, given_up = after_failed_attempt(qr, now=judge.now, rhythm=rhythm, luck=judge.luck())
+    _enter(sheet, qr, _unchanged(qr), plan, judge)
+    how = "failed" if given_up else "gone"
+    return Recorded(asked, how, failure.outcome, qr, qr.status, plan, reason=failure.message)
+
+
+def _not_found(qr: Qr, plan: Plan, failure: Failure) -> Decision:
+    """'No such QR' for a QR we know ends nothing; once the budget is spent a person must look."""
+    if plan.state is not PlanState.EXHAUSTED:
+        return _unchanged(qr)
+    news = ReviewNews(ReviewReason.UNKNOWN_QR, "not_found", {"bank_says": failure.message})
+    return replace(_unchanged(qr), reviews=(news,))
+
+
+def _freed(qr: Qr) -> Qr:
+    return replace(qr, plan=replace(qr.plan, free=True))
+
+
+def _unchanged(qr: Qr) -> Decision:
+    return Decision(qr.status, details_missing_since=qr.details_missing_since)
+
+
+def _enter(sheet: _Sheet, qr: Qr, decision: Decision, plan: Plan, judge: Judge) -> None:
+    sheet.changes.append(qrs.Change(qr, decision.status, plan, decision.details_missing_since, bool(decision.book)))
+    sheet.bookings += [ledger.Booking(qr, movement, judge.source) for movement in decision.book]
+    if decision.reviews:
+        sheet.reviews.append((qr, decision.reviews))
+    if decision.status is not qr.status:
+        sheet.transitions.append(
+            history.Transition(qr.id, judge.now, qr.status, decision.status, judge.source, plan.seq)
+        )
+
+
+def _write(tx: Tx, sheet: _Sheet, now: datetime) -> None:
+    qrs.write(tx, sheet.changes)
+    ledger.book(tx, sheet.bookings, now)
+    history.record_checks(tx, sheet.checks)
+    history.record_transitions(tx, sheet.transitions)
+    for qr, news in sheet.reviews:
+        history.open_reviews(tx, qr, news, now)
+
+
+def _check_record(
+    qr: Qr, asked: Asked, outcome: str, bank_status: str | None, error: str | None = None
+) -> history.CheckRecord:
+    return history.CheckRecord(
+        qr=qr.id,
+        seq=qr.plan.seq,
+        attempt=qr.plan.attempts + 1,
+        at=asked.answer.sent_at if asked.answer else asked.at,
+        outcome=outcome,
+        bank_status=bank_status,
+        duration_ms=asked.duration_ms,
+        error=error,
+    )
+
+
+def _seen_elsewhere(tx: Tx, qr: Qr, answer: Answer) -> frozenset[str]:
+    if not answer.payments:
+        return frozenset()
+    transactions = {payment.bank_transaction_id for payment in answer.payments}
+    owners = ledger.owners(tx, qr.bank, transactions)
+    return frozenset(transaction for transaction, rows in owners.items() if rows - {qr.id})

@@ -1,0 +1,109 @@
+"""What a worker does beside its checks: dispatching, leading (the janitor, the daily cleanup)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.queue.client import QueueClient
+from paysync_cli.services.dispatch import Scope, dispatch
+from paysync_cli.services.engine import Stopped
+from paysync_cli.services.janitor import PATIENCE_S, recover
+from paysync_cli.services.sync import Judge
+from paysync_cli.store import history, leases
+from paysync_cli.store.clock import Clock
+from paysync_cli.store.database import Database
+from paysync_cli.store.leases import Lease
+
+LONGEST_SLEEP_S = 1.0
+LEASE_S = 30.0
+LEAD_EVERY_S = 10.0
+
+log = logging.getLogger("paysync.worker")
+
+
+class Dispatching:
+    """Moves due rows to the queues, sleeping until the next due moment, never longer than a second."""
+
+    def __init__(
+        self, store: Database, queue: QueueClient, database_id: str, scopes: list[Scope], clock: Clock, stopped: Stopped
+    ) -> None:
+        self._store, self._queue, self._database_id = store, queue, database_id
+        self._scopes, self._clock, self._stopped = scopes, clock, stopped
+
+    async def run(self) -> float:
+        """One round; the seconds until the next one."""
+        return await asyncio.to_thread(self.round)
+
+    def round(self) -> float:
+        scopes = [scope for scope in self._scopes if scope.bank not in self._stopped.reasons]
+        report = dispatch(self._store, self._queue, self._database_id, scopes, self._clock.now())
+        if report.next_at is None:
+            return LONGEST_SLEEP_S
+        wait_s = self._clock.real_s(report.next_at - self._clock.now())
+        # What is due but found no room waits for the queues to drain, not for the clock.
+        return min(max(wait_s, 0.05 if report.moved == 0 else 0.0), LONGEST_SLEEP_S)
+
+
+@dataclass
+class Leading:
+    """The work that one worker does for all: it holds a lease in SQL and proves it in each statement."""
+
+    store: Database
+    queue: QueueClient
+    clock: Clock
+    rhythms: Mapping[str, Rhythm]
+    owner: str
+    cleanup: Callable[[datetime], None]
+    cleanup_at: time | None
+    zone: ZoneInfo
+    lease: Lease | None = None
+
+    async def run(self) -> float:
+        return await asyncio.to_thread(self.round)
+
+    def round(self) -> float:
+        """Take or renew the lease; the holder mends what was lost and cleans up once a day.
+
+        Returns the seconds until the next round.
+        """
+        now = self.clock.now()
+        with self.store.write() as tx:
+            lease = leases.take(tx, leases.LEADER, self.owner, now, now + self.clock.span(LEASE_S))
+        if lease is not None and self.lease is None:
+            log.info("leading from now on", extra={"event_name": "leader", "worker": self.owner})
+        self.lease = lease
+        if lease is None:
+            return LEAD_EVERY_S
+        judge = Judge(self.rhythms, now, random.random)
+        recover(self.store, self.queue, judge, patience=self.clock.span(PATIENCE_S), lease=lease)
+        if self._cleanup_is_due(now):
+            self.cleanup(now)
+        return LEAD_EVERY_S
+
+    def resign(self) -> None:
+        """Let another worker lead at once."""
+        if self.lease is not None:
+            with self.store.write() as tx:
+                leases.give_up(tx, self.lease, self.clock.now())
+
+    def _cleanup_is_due(self, now: datetime) -> bool:
+        """Whether the daily moment has come since the last cleanup, whoever ran that one."""
+        if self.cleanup_at is None:
+            return False
+        with self.store.read() as tx:
+            last = history.last_run(tx, "cleanup")
+        return last is None or last[0] < last_moment(self.cleanup_at, self.zone, now)
+
+
+def last_moment(at: time, zone: ZoneInfo, now: datetime) -> datetime:
+    """The latest moment not after `now` at which the zone's clock showed `at`."""
+    local = now.astimezone(zone)
+    today = local.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
+    return today if today <= local else today - timedelta(days=1)

@@ -228,9 +228,11 @@ class Runtime:
         from paysync_cli.services.engine import Engine, Stopped
 
         settings, stopped = self.settings, Stopped()
-        engine = Engine(self.store, self.open_banks(many=True), self.clock, stopped)
+        banks = self.open_banks(many=True)
+        engine = Engine(self.store, banks, self.clock, stopped)
         name = worker_name()
-        chores, leading = self._chores(name, stopped, dispatching)
+        leading = self.leading(name)
+        chores = self._chores(leading, banks, stopped, dispatching)
         worker = ConcurrentWorker(
             self.link,
             engine,
@@ -251,14 +253,18 @@ class Runtime:
                 leading.resign()
         return worker.stopped_by if worker.cut_short else None
 
-    def _chores(self, name: str, stopped: Stopped, dispatching: bool) -> tuple[list[Chore], Leading]:
+    def _chores(
+        self, leading: Leading, banks: Mapping[str, OpenBank], stopped: Stopped, dispatching: bool
+    ) -> list[Chore]:
         from paysync_cli.queue.worker import Chore
+        from paysync_cli.services.worker import Sweeping
 
-        leading = self.leading(name)
-        chores = [Chore("lead", leading.run)]
+        every = timedelta(seconds=self.settings.sync_interval_s)
+        sweeping = Sweeping(self.store, banks, self.clock, stopped, leading, every)
+        chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run)]
         if dispatching:
             chores.append(Chore("dispatch", self.dispatching(stopped).run, woken_by_news=True))
-        return chores, leading
+        return chores
 
     def dispatch_until_stopped(self, name: str, stopped: Stopped) -> None:
         """Dispatch and lead without working, for stock workers; ends by a signal. Errors are waited out."""

@@ -125,6 +125,8 @@ def _paid(qr: Qr, everything: Iterable[Movement]) -> int:
 
 
 def _ends_as_expired(qr: Qr, everything: Sequence[Movement], answer: Answer, rhythm: Rhythm) -> bool:
+    if answer.from_list:
+        return False
     due_query = due_query_at(qr.due_at, rhythm)
     if due_query is None:
         return answer.status is BankStatus.EXPIRED
@@ -198,9 +200,12 @@ def _conflict_reviews(qr: Qr, answer: Answer, everything: Sequence[Movement], st
 def _unreadable_reviews(
     answer: Answer, status: Status, missing_since: datetime | None, now: datetime
 ) -> list[ReviewNews]:
-    """The day list usually brings the details; a day later, or when the QR ends, a person must look."""
+    """The day list usually brings the details; a day later, or when the QR ends, a person must look.
+
+    An element that the list itself garbles is shown at once: nothing else will bring it.
+    """
     waited = missing_since is not None and now - missing_since >= DETAILS_PATIENCE
-    if not waited and not status.final:
+    if not waited and not status.final and not answer.from_list:
         return []
     reviews = [
         ReviewNews(

@@ -79,13 +79,17 @@ class UnreadablePayment:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A readable answer of the bank about one QR; `bank_status` is the bank's own word, for the record."""
+    """A readable answer of the bank about one QR; `bank_status` is the bank's own word, for the record.
+
+    `from_list` marks what the day list says of the QR: it may bring money, but never ends a QR as expired.
+    """
 
     status: BankStatus
     bank_status: str
     sent_at: datetime
     payments: tuple[Payment, ...] = ()
     unreadable: tuple[UnreadablePayment, ...] = ()
+    from_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)

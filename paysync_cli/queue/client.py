@@ -33,6 +33,7 @@ from paysync_cli.queue.names import (
     WAKE_CHANNEL,
     JobName,
     job_key,
+    parse_id,
     queue_key,
     registry_key,
 )
@@ -42,6 +43,9 @@ REPLY_TIMEOUT_S = 10.0
 JOB_TIMEOUT_S = 180
 FINISHED_TTL_S = 24 * 3600
 FAILED_TTL_S = 7 * 24 * 3600
+SILENT_S = 45  # ours beats every 10 s, a stock worker at work every 30 s: a longer silence is a bad sign
+IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer
+SPENT_TTL_S = {"finished": FINISHED_TTL_S, "failed": FAILED_TTL_S}  # a spent job's score is its end plus this
 STEP = 500  # ids in one server-side step: keeps other clients' waits in milliseconds
 
 
@@ -112,8 +116,25 @@ class JobCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """The oldest jobs of one registry kind (finished, failed), in the one order of all queues together.
+
+    Of `total` jobs `matched` are meant, up to and with `last` (score, position of its queue, job id). The order is
+    score, queue, job id: equal scores have their order too. `last` is None when none is meant.
+    """
+
+    kind: str
+    total: int
+    matched: int
+    last: tuple[bytes, int, bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A worker as RQ's registry shows it; `heartbeat_age_s` is None when it never beat."""
+    """A worker as RQ's registry shows it; `heartbeat_age_s` is None when it never beat.
+
+    `lifetime_s` is how long its key outlives a beat.
+    """
 
     name: str
     hostname: str | None
@@ -122,6 +143,14 @@ class WorkerSeen:
     heartbeat_age_s: float | None
     running: int
     queues: tuple[str, ...]
+    lifetime_s: float | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it beats as it should."""
+        if self.state == "stopped" or self.heartbeat_age_s is None or self.lifetime_s is None:
+            return False
+        return self.heartbeat_age_s <= SILENT_S or self.lifetime_s > IDLE_STOCK_LIFETIME_S
 
 
 class QueueClient:
@@ -133,7 +162,8 @@ class QueueClient:
         self._news: Any = None
         self._push = self._redis.register_script(scripts.PUSH)
         self._trim = self._redis.register_script(scripts.TRIM)
-        self._purge = self._redis.register_script(scripts.PURGE)
+        self._find_spent = self._redis.register_script(scripts.FIND_SPENT)
+        self._drop_spent = self._redis.register_script(scripts.DROP_SPENT)
 
     @property
     def where(self) -> str:
@@ -165,7 +195,7 @@ class QueueClient:
         """Sleep until something is planned, at most `seconds`; whether something was."""
         with self._translated():
             if self._news is None:
-                self._news = self._redis.pubsub(ignore_subscribe_messages=True)
+                self._news = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._news.subscribe(WAKE_CHANNEL)
             deadline = time.monotonic() + seconds
             while (left_s := deadline - time.monotonic()) > 0:
@@ -261,18 +291,41 @@ class QueueClient:
             )
         return [_text(job_id) or "" for job_id in ids]
 
-    def count_spent(self, kind: str, newest: float | None) -> int:
-        """How many jobs of the registry `kind` are no newer than the score `newest`."""
-        top: float | str = "+inf" if newest is None else newest
-        return sum(
-            self._pipelined(lambda pipe: [pipe.zcount(registry_key(kind, name), "-inf", top) for name in QUEUE_NAMES])
-        )
+    def find_spent(self, kind: str, *, keep: int = 0, older_than_s: float | None = None) -> Spent:
+        """All spent jobs of this kind but the newest `keep`; of those only what ended longer ago than `older_than_s`.
 
-    def purge(self, kind: str, queue: str, ids: Sequence[str], newest: float | None) -> int:
-        """Remove these spent jobs, unless they left the registry or became newer; how many went."""
-        top: float | str = "+inf" if newest is None else newest
+        Redis' own clock says what is old.
+        """
+        age = "" if older_than_s is None else older_than_s - SPENT_TTL_S[kind]
         with self._translated():
-            return int(self._purge(args=[PREFIX, kind, queue, top, *ids]))
+            total, matched, *last = self._find_spent(args=[PREFIX, kind, keep, age, *QUEUE_NAMES])
+        return Spent(kind, int(total), int(matched), (last[0], int(last[1]), last[2]) if matched else None)
+
+    def drop_spent(self, spent: Spent, most: int = STEP) -> int:
+        """Remove the oldest of these jobs, at most `most` (one short server-side step); how many went."""
+        if spent.last is None:
+            return 0
+        with self._translated():
+            return int(self._drop_spent(args=[PREFIX, spent.kind, min(most, STEP), *spent.last, *QUEUE_NAMES]))
+
+    def names_in(self, place: str) -> Iterator[list[JobName]]:
+        """Our jobs of all queues, in pages: `queue` (waiting), `wip` (started), `finished` or `failed`.
+
+        What moves while it is read may be missed or come twice.
+        """
+        for name in QUEUE_NAMES:
+            key = queue_key(name) if place == "queue" else registry_key(place, name)
+            start = 0
+            while page := self._page(key, place, start):
+                ids = (_text(member).split(":")[0] for member in page)
+                yield [name for name in map(parse_id, ids) if name is not None]
+                start += len(page)
+
+    def _page(self, key: str, place: str, start: int) -> list[Any]:
+        with self._translated():
+            read = self._redis.lrange if place == "queue" else self._redis.zrange
+            page: Any = read(key, start, start + STEP - 1)
+        return list(page)
 
     def trim(self, kind: str, keep: int) -> int:
         """Remove the oldest spent jobs of all queues together until `keep` are left; how many went."""
@@ -294,16 +347,28 @@ class QueueClient:
         """Every registered worker, by name."""
         with self._translated():
             keys = sorted(_text(key) or "" for key in self._redis.smembers(f"{PREFIX}:workers"))
+        if not keys:
+            return []
         answers = self._pipelined(
-            lambda pipe: [pipe.hgetall(key) for key in keys] + [pipe.scard(f"{key}:executions") for key in keys]
+            lambda pipe: (
+                [pipe.hgetall(key) for key in keys]
+                + [pipe.scard(f"{key}:executions") for key in keys]
+                + [pipe.pttl(key) for key in keys]
+            )
         )
-        hashes, running = answers[: len(keys)], answers[len(keys) :]
-        return [_worker(key, fields, n) for key, fields, n in zip(keys, hashes, running, strict=True) if fields]
+        hashes, running, left_ms = (answers[start : start + len(keys)] for start in range(0, 3 * len(keys), len(keys)))
+        return [
+            _worker(key, fields, n, ms) for key, fields, n, ms in zip(keys, hashes, running, left_ms, strict=True)
+            if fields
+        ]  # fmt: skip
 
     def server(self) -> dict[str, Any]:
         """What INFO and the eviction policy say; fields that an ACL hides are absent."""
         with self._translated():
-            info: Any = self._redis.info()
+            try:
+                info: Any = self._redis.info()
+            except redis.exceptions.NoPermissionError:
+                info = {}
         wanted = ("redis_version", "valkey_version", "used_memory", "maxmemory", "maxmemory_policy", "evicted_keys")
         return {name: info[name] for name in wanted if name in info}
 
@@ -417,7 +482,7 @@ def _parse_sentinel(url: str) -> _SentinelAddress | None:
     return _SentinelAddress(addresses, service or "mymaster", int(db or 0), login)
 
 
-def _worker(key: str, fields: Mapping[bytes, bytes], running: int) -> WorkerSeen:
+def _worker(key: str, fields: Mapping[bytes, bytes], running: int, left_ms: int) -> WorkerSeen:
     values = {_text(name): _text(value) or "" for name, value in fields.items()}
     beat = values.get("last_heartbeat")
     age = None
@@ -431,6 +496,7 @@ def _worker(key: str, fields: Mapping[bytes, bytes], running: int) -> WorkerSeen
         heartbeat_age_s=age,
         running=running,
         queues=tuple(values.get("queues", "").split(",")),
+        lifetime_s=age + left_ms / 1000 if age is not None and left_ms > 0 else None,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from paysync_cli.payments.qr import Qr
 from paysync_cli.queue.client import QueueClient
@@ -30,17 +30,33 @@ class JanitorReport:
     lost: int
 
 
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Dispatched rows that nobody works on: their job is nowhere, or its execution ended without a record."""
+
+    absent: Sequence[Qr]
+    lost: Sequence[Qr]
+
+
+def find_orphans(store: Database, queue: QueueClient, now: datetime, patience: timedelta) -> Orphans:
+    """Among the rows dispatched longer than `patience` ago. Changes nothing."""
+    with store.read() as tx:
+        rows = qrs.queued(tx, now - patience, LOOK_AT_MOST)
+    places = queue.whereabouts([_name(qr) for qr in rows]) if rows else {}
+    return Orphans(
+        absent=[qr for qr in rows if places[_name(qr)] == "absent"],
+        lost=[qr for qr in rows if places[_name(qr)] in ("lost", "failed")],
+    )
+
+
 def recover(
     store: Database, queue: QueueClient, judge: Judge, *, patience: timedelta, lease: Lease | None = None
 ) -> JanitorReport:
-    """Look at every row dispatched longer than `patience` ago. With `lease`, change nothing once it is lost."""
-    with store.read() as tx:
-        rows = qrs.queued(tx, judge.now - patience, LOOK_AT_MOST)
-    if not rows:
+    """Mend the orphans. With `lease`, change nothing once it is lost."""
+    orphans = find_orphans(store, queue, judge.now, patience)
+    absent, lost = orphans.absent, orphans.lost
+    if not absent and not lost:
         return JanitorReport(0, 0)
-    places = queue.whereabouts([_name(qr) for qr in rows])
-    absent = [qr for qr in rows if places[_name(qr)] == "absent"]
-    lost = [qr for qr in rows if places[_name(qr)] in ("lost", "failed")]
     with store.write() as tx:
         put_back = qrs.put_back(tx, [(qr.id, qr.plan.seq) for qr in absent], lease=lease)
     if lost:

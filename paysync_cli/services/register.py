@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
+from paysync_cli.language import _
 from paysync_cli.payments.money import to_text
-from paysync_cli.payments.qr import Plan, Qr
-from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, first_plan, quiet_status
-from paysync_cli.payments.status import PlanState, Priority
+from paysync_cli.payments.qr import Answer, Payment, Plan, Qr
+from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, due_query_at, first_plan, quiet_status
+from paysync_cli.payments.status import BankStatus, PlanState, Priority
+from paysync_cli.services.sweep import NOBODYS_SEQ, payment_from_detail
+from paysync_cli.services.sync import Asked, Judge, record_in
+from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, qrs
 from paysync_cli.store.database import Database, Tx
 
@@ -90,55 +94,169 @@ def enqueue(
 
     The same `qr_id` twice in one call is registered once; the second is judged against the first.
     """
-    wish = wish or Wish()
+    call = _Call(bank, environment, rhythm, now, wish or Wish())
     items: list[Item] = []
-    for start in range(0, len(requests), CHUNK):
+    for chunk in _chunks(requests):
         with store.write() as tx:
-            items += _enqueue_chunk(tx, requests[start : start + CHUNK], bank, environment, rhythm, now, wish)
+            items += _enqueue_chunk(tx, chunk, call)
     return EnqueueReport(tuple(items))
 
 
-def _enqueue_chunk(
-    tx: Tx,
+def preview(
+    store: Database | None,
     requests: Sequence[Request],
+    *,
     bank: str,
     environment: str,
     rhythm: Rhythm,
     now: datetime,
-    wish: Wish,
-) -> list[Item]:
-    ids = [request.qr_id for request in requests]
-    before = qrs.known(tx, bank, environment, ids, lock=True)
-    fresh = {request.qr_id: request for request in reversed(requests) if request.qr_id not in before}
-    new = [_new_qr(request, bank, environment, rhythm, now, wish) for request in reversed(fresh.values())]
-    inserted = qrs.register(tx, new)
+    wish: Wish | None = None,
+) -> EnqueueReport:
+    """What `enqueue` would do, by the same judgement, without writing. `store` None stands for an empty database."""
+    call = _Call(bank, environment, rhythm, now, wish or Wish())
+    items: list[Item] = []
+    for chunk in _chunks(requests):
+        known: dict[str, Qr] = {}
+        if store is not None:
+            with store.read() as tx:
+                known = qrs.known(tx, bank, environment, [request.qr_id for request in chunk])
+        for request in chunk:
+            qr = known.get(request.qr_id)
+            if qr is None:
+                qr = as_registered(call.new_qr(request))
+                known[request.qr_id] = qr
+                call.answered.add(request.qr_id)
+                items.append(Item(request.qr_id, Outcome.CREATED, qr.plan.next_check_at))
+            else:
+                items.append(call.judge(qr, request)[0])
+    return EnqueueReport(tuple(items))
+
+
+def as_registered(new: qrs.NewQr) -> Qr:
+    """The row that a registration would make; it has no id yet."""
+    fields = {name: getattr(new, name) for name in new.__dataclass_fields__}
+    return Qr(id=0, **fields)
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of `enqueue`. A wish holds once for each QR: `answered` are those it was applied to."""
+
+    bank: str
+    environment: str
+    rhythm: Rhythm
+    now: datetime
+    wish: Wish
+    answered: set[str] = field(default_factory=set)
+
+    def new_qr(self, request: Request) -> qrs.NewQr:
+        return _new_qr(request, self.bank, self.environment, self.rhythm, self.now, self.wish)
+
+    def judge(self, qr: Qr, request: Request) -> tuple[Item, Plan]:
+        """The outcome for a QR that is known, and the plan it shall have (its own when nothing changes)."""
+        wish = Wish() if qr.qr_id in self.answered else self.wish
+        self.answered.add(qr.qr_id)
+        differs = _differences(qr, request)
+        if differs:
+            return Item(qr.qr_id, Outcome.CONFLICT, qr.plan.next_check_at, differs), qr.plan
+        if qr.status.final:
+            return Item(qr.qr_id, Outcome.FINAL, None, qr.status.value), qr.plan
+        plan = _wished_plan(qr, self.now, wish)
+        outcome = Outcome.ALREADY_PLANNED if plan == qr.plan else Outcome.MOVED
+        return Item(qr.qr_id, outcome, plan.next_check_at), plan
+
+
+def _chunks(requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
+    return (requests[start : start + CHUNK] for start in range(0, len(requests), CHUNK))
+
+
+def _enqueue_chunk(tx: Tx, requests: Sequence[Request], call: _Call) -> list[Item]:
+    bank_rows.lock_registration(tx, call.bank, call.environment)
+    ids = Counter(request.qr_id for request in requests)
+    before = qrs.known(tx, call.bank, call.environment, ids, lock=True)
+    new: dict[str, qrs.NewQr] = {}
+    for request in requests:
+        if request.qr_id not in before and request.qr_id not in new:
+            new[request.qr_id] = call.new_qr(request)
+    inserted = qrs.register(tx, list(new.values()))
     history.record_transitions(
         tx,
         [
-            history.Transition(inserted[one.qr_id], now, None, one.status, "registered", 0)
-            for one in new
-            if one.qr_id in inserted
+            history.Transition(row, call.now, None, new[qr_id].status, "registered", 0)
+            for qr_id, row in inserted.items()
         ],
     )
-    # Whoever was registered by somebody else between the two statements is judged as known.
-    after = qrs.known(tx, bank, environment, [one for one in ids if one not in inserted], lock=True)
-    created = {one.qr_id: one for one in new if one.qr_id in inserted}
+    adopted = _adopt_strays(tx, inserted, call)
+    # Whoever was registered by somebody else between the two statements, or is named twice, is judged as known.
+    again = [qr_id for qr_id, times in ids.items() if qr_id not in before and (qr_id not in inserted or times > 1)]
+    known = before | qrs.known(tx, call.bank, call.environment, again, lock=True)
     items = []
     for request in requests:
-        if request.qr_id in created:
-            plan = created[request.qr_id].plan
+        if request.qr_id in inserted and request.qr_id not in call.answered:
+            call.answered.add(request.qr_id)
+            plan = adopted.get(request.qr_id, new[request.qr_id].plan)
             items.append(Item(request.qr_id, Outcome.CREATED, plan.next_check_at))
-            after |= qrs.known(tx, bank, environment, [request.qr_id]) if ids.count(request.qr_id) > 1 else {}
-            created.pop(request.qr_id)
         else:
-            items.append(_judge_known(tx, after[request.qr_id], request, now, wish))
+            items.append(_answer_known(tx, known, request, call))
     return items
+
+
+def _adopt_strays(tx: Tx, inserted: Mapping[str, int], call: _Call) -> dict[str, Plan]:
+    """Decide the payments that the bank listed before their QR was registered; the plans that changed by it.
+
+    A review is closed only when its payment is booked: what cannot be booked stays before a person's eyes.
+    """
+    strays = history.strays(tx, call.bank, call.environment, list(inserted)) if inserted else []
+    if not strays:
+        return {}
+    payments: dict[str, list[Payment]] = defaultdict(list)
+    for stray in strays:
+        payments[stray.qr_id].append(payment_from_detail(stray.qr_id, stray.detail))
+    news = [
+        Asked(inserted[qr_id], NOBODYS_SEQ, call.now, 0,
+              Answer(BankStatus.PAID, "list", call.now, tuple(paid), from_list=True))
+        for qr_id, paid in payments.items()
+    ]  # fmt: skip
+    # News that belongs to no planned check is never jittered.
+    recorded = record_in(tx, news, Judge({call.bank: call.rhythm}, call.now, lambda: 0.0, source="list"))
+    booked = {(one.asked.qr, movement.bank_transaction_id) for one in recorded for movement in one.booked}
+    for stray in strays:
+        row = inserted[stray.qr_id]
+        if (row, stray.detail["transaction"]) in booked:
+            history.close_stray(tx, stray, row, call.now, call.wish.who)
+    plans = {one.asked.qr: one.plan for one in recorded if one.plan is not None}
+    return {qr_id: plans[row] for qr_id, row in inserted.items() if row in plans}
+
+
+def _answer_known(tx: Tx, known: dict[str, Qr], request: Request, call: _Call) -> Item:
+    """Judge a known QR, write its new plan and, when budget was granted, who granted it."""
+    qr = known[request.qr_id]
+    item, plan = call.judge(qr, request)
+    if plan == qr.plan:
+        return item
+    if not qrs.replan(tx, qr, plan):
+        return Item(qr.qr_id, Outcome.ALREADY_PLANNED, qr.plan.next_check_at)
+    known[request.qr_id] = replace(qr, plan=plan)
+    if plan.max_checks != qr.plan.max_checks:
+        history.record_action(
+            tx,
+            at=call.now,
+            who=call.wish.who,
+            action="grant_checks",
+            what=f"{qr.bank}/{qr.qr_id}",
+            qr=qr.id,
+            detail={"before": qr.plan.max_checks, "after": plan.max_checks},
+        )
+    return item
 
 
 def _new_qr(request: Request, bank: str, environment: str, rhythm: Rhythm, now: datetime, wish: Wish) -> qrs.NewQr:
     issued_at = request.issued_at or now
     status = quiet_status(issued_at, now, rhythm)
-    plan = first_plan(status, wish.at or now, rhythm, wish.priority)
+    at, due_query = wish.at or now, due_query_at(request.due_at, rhythm)
+    if due_query is not None:
+        at = min(at, max(due_query, now))  # the due moment is never slept through, whatever was wished
+    plan = first_plan(status, at, rhythm, wish.priority)
     return qrs.NewQr(
         bank=bank,
         environment=environment,
@@ -153,23 +271,6 @@ def _new_qr(request: Request, bank: str, environment: str, rhythm: Rhythm, now: 
         due_at=request.due_at,
         plan=replace(plan, max_checks=plan.max_checks + wish.more_checks),
     )
-
-
-def _judge_known(tx: Tx, qr: Qr, request: Request, now: datetime, wish: Wish) -> Item:
-    differs = _differences(qr, request)
-    if differs:
-        return Item(qr.qr_id, Outcome.CONFLICT, qr.plan.next_check_at, differs)
-    if qr.status.final:
-        return Item(qr.qr_id, Outcome.FINAL, None, qr.status.value)
-    plan = _wished_plan(qr, now, wish)
-    if plan == qr.plan or not qrs.replan(tx, qr, plan):
-        return Item(qr.qr_id, Outcome.ALREADY_PLANNED, qr.plan.next_check_at)
-    if plan.max_checks != qr.plan.max_checks:
-        granted = {"before": qr.plan.max_checks, "after": plan.max_checks}
-        history.record_action(
-            tx, at=now, who=wish.who, action="grant_checks", what=f"{qr.bank}/{qr.qr_id}", qr=qr.id, detail=granted
-        )
-    return Item(qr.qr_id, Outcome.MOVED, plan.next_check_at)
 
 
 def _wished_plan(qr: Qr, now: datetime, wish: Wish) -> Plan:
@@ -191,22 +292,26 @@ def _wished_plan(qr: Qr, now: datetime, wish: Wish) -> Plan:
 
 
 def _differences(qr: Qr, request: Request) -> str | None:
+    """What differs among the fields that were said; an amount counts in its currency, said or not."""
     pairs = {
         "amount": (_amount(qr.amount, qr.currency), _amount(request.amount, request.currency)),
         "currency": (qr.currency, request.currency),
         "account": (qr.account, request.account),
         "due": (_moment(qr.due_at), _moment(request.due_at)),
-        "multi_use": (qr.multi_use, request.multi_use),
+        "multi_use": (str(qr.multi_use).lower(), str(request.multi_use).lower()),
         "issued_at": (_moment(qr.issued_at), _moment(request.issued_at)),
     }
-    differs = [f"{name} {old} here, {new} asked" for name, (old, new) in pairs.items()
-               if name in request.given and old != new]  # fmt: skip
+    differs = [
+        _("{field} is {old}, not {new}").format(field=name, old=old or _("none"), new=new or _("none"))
+        for name, (old, new) in pairs.items()
+        if name in request.given and old != new
+    ]
     return "; ".join(differs) or None
 
 
 def _amount(minor: int | None, currency: str) -> str:
-    return "-" if minor is None else to_text(minor, currency)
+    return "" if minor is None else f"{to_text(minor, currency)} {currency}"
 
 
 def _moment(at: datetime | None) -> str:
-    return "-" if at is None else at.isoformat(timespec="seconds")
+    return "" if at is None else at.astimezone(UTC).isoformat(timespec="seconds")

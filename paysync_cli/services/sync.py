@@ -115,7 +115,7 @@ def record(store: Database, group: Sequence[Asked], judge: Judge) -> list[Record
         return []
     try:
         with store.write() as tx:
-            return _record_in(tx, group, judge)
+            return record_in(tx, group, judge)
     except DatabaseUnavailable:
         raise
     except Exception as error:
@@ -139,7 +139,7 @@ def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception
     log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error, extra={"event_name": "poison_row"})
     failure = Failure("attempt", "error", f"cannot be written: {type(error).__name__}")
     with store.write() as tx:
-        return _record_in(tx, [replace(asked, answer=None, failure=failure)], judge)[0]
+        return record_in(tx, [replace(asked, answer=None, failure=failure)], judge)[0]
 
 
 @dataclass(slots=True)
@@ -153,7 +153,8 @@ class _Sheet:
     reviews: list[tuple[Qr, tuple[ReviewNews, ...]]]
 
 
-def _record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
+def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
+    """The same inside a transaction of the caller's."""
     rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
     booked = ledger.of(tx, rows)
     sheet = _Sheet([], [], [], [], [])
@@ -169,8 +170,12 @@ def _record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
         if result.status is not None and result.plan is not None:
             movements += result.booked
             rows[qr.id] = _as_written(qr, sheet)
-    _write(tx, sheet, judge.now)
-    return results
+    opened = _write(tx, sheet, judge.now)
+    return [replace(result, reviews=_really_opened(result, opened)) for result in results]
+
+
+def _really_opened(result: Recorded, opened: set[tuple[int, ReviewReason, str]]) -> tuple[ReviewNews, ...]:
+    return tuple(news for news in result.reviews if (result.asked.qr, news.reason, news.news) in opened)
 
 
 def _as_written(qr: Qr, sheet: _Sheet) -> Qr:
@@ -276,13 +281,17 @@ def _enter(sheet: _Sheet, qr: Qr, decision: Decision, plan: Plan, judge: Judge) 
         )
 
 
-def _write(tx: Tx, sheet: _Sheet, now: datetime) -> None:
+def _write(tx: Tx, sheet: _Sheet, now: datetime) -> set[tuple[int, ReviewReason, str]]:
+    """Write the sheet; the reviews that were new."""
     qrs.write(tx, sheet.changes)
     ledger.book(tx, sheet.bookings, now)
     history.record_checks(tx, sheet.checks)
     history.record_transitions(tx, sheet.transitions)
-    for qr, news in sheet.reviews:
-        history.open_reviews(tx, qr, news, now)
+    return {
+        (qr.id, review.reason, review.news)
+        for qr, news in sheet.reviews
+        for review in history.open_reviews(tx, qr, news, now)
+    }
 
 
 def _check_record(

@@ -1,4 +1,5 @@
-"""What a worker does beside its checks: dispatching, leading (the janitor, the daily cleanup)."""
+"""What a worker does beside its checks: dispatching, leading (the janitor, the day-list sweep,
+the daily cleanup)."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from zoneinfo import ZoneInfo
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.services.dispatch import Scope, dispatch
-from paysync_cli.services.engine import Stopped
+from paysync_cli.services.engine import OpenBank, Stopped
 from paysync_cli.services.janitor import PATIENCE_S, recover
+from paysync_cli.services.sweep import BankSwept, sweep
 from paysync_cli.services.sync import Judge
 from paysync_cli.store import history, leases
 from paysync_cli.store.clock import Clock
@@ -100,6 +102,37 @@ class Leading:
         with self.store.read() as tx:
             last = history.last_run(tx, "cleanup")
         return last is None or last[0] < last_moment(self.cleanup_at, self.zone, now)
+
+
+@dataclass
+class Sweeping:
+    """The leader reads the banks' day lists every `every` and books what single checks have not seen."""
+
+    store: Database
+    banks: Mapping[str, OpenBank]
+    clock: Clock
+    stopped: Stopped
+    leading: Leading
+    every: timedelta
+
+    async def run(self) -> float:
+        if self.leading.lease is None:
+            return LONGEST_SLEEP_S
+        banks = {name: bank for name, bank in self.banks.items() if name not in self.stopped.reasons}
+        report = await sweep(self.store, banks, self.clock, random.random, lease=self.leading.lease)
+        for bank in report.banks:
+            self._tell(bank)
+        return self.clock.real_s(self.every)
+
+    def _tell(self, bank: BankSwept) -> None:
+        if bank.refused:
+            self.stopped.reasons[bank.bank] = bank.error or ""
+        if bank.error is not None:
+            log.warning("sweep of bank %s stopped: %s", bank.bank, bank.error,
+                        extra={"event_name": "sweep_failed", "bank": bank.bank})  # fmt: skip
+        elif bank.lists:
+            log.info("sweep of bank %s: %d days read, %d payments booked", bank.bank, len(bank.days), bank.booked,
+                     extra={"event_name": "sweep", "bank": bank.bank, "booked": bank.booked})  # fmt: skip
 
 
 def last_moment(at: time, zone: ZoneInfo, now: datetime) -> datetime:

@@ -52,8 +52,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A transaction that only reads, on one consistent snapshot."""
-        with self._translated(), self.engine.connect() as tx:
-            yield tx
+        with self._translated(), self.engine.connect() as connection:
+            # PostgreSQL's default gives each statement a snapshot of its own: figures read together would disagree.
+            yield (
+                connection
+                if self.is_sqlite
+                else connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            )
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -68,6 +73,16 @@ class Database:
         with self._translated():
             schema.ensure(self.engine, upgrade=upgrade and self.is_sqlite)
         return self
+
+    def version(self) -> str | None:
+        """The schema's version, None when paysync never wrote to this database."""
+        with self.read() as tx:
+            return schema.current(tx)
+
+    def upgrade(self) -> None:
+        """Bring the schema to this version's, also on PostgreSQL. Raises SettingsError when it is a newer one."""
+        with self._translated():
+            schema.ensure(self.engine, upgrade=True)
 
     def close(self) -> None:
         self.engine.dispose()

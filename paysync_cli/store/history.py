@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.decision import ReviewNews
 from paysync_cli.payments.qr import Qr
-from paysync_cli.payments.status import FINAL, Status
+from paysync_cli.payments.status import FINAL, ReviewReason, Status
 from paysync_cli.store.database import Tx, insert_unless_there, rowcount
 from paysync_cli.store.tables import audit, checks, meta, movements, qrs, reviews, runs, transitions
 
@@ -70,27 +70,104 @@ def record_transitions(tx: Tx, changes: Sequence[Transition]) -> None:
         tx.execute(insert(transitions), rows)
 
 
-def open_reviews(tx: Tx, qr: Qr, news: Sequence[ReviewNews], now: datetime) -> int:
-    """Open the reviews that were never opened; the same news never opens or reopens one. How many were new."""
-    opened = 0
-    for one in news:
-        statement = insert_unless_there(tx, reviews).values(
-            bank=qr.bank,
-            environment=qr.environment,
-            qr_id=qr.qr_id,
-            qr=qr.id,
-            reason=one.reason.value,
-            news=one.news,
-            state="open",
-            detail=json.dumps(one.detail, ensure_ascii=False, sort_keys=True),
-            opened_at=now,
-        )
-        opened += rowcount(tx.execute(statement))
-    return opened
+def open_reviews(tx: Tx, qr: Qr, news: Sequence[ReviewNews], now: datetime) -> tuple[ReviewNews, ...]:
+    """Open the reviews that were never opened and return them; the same news never opens or reopens one."""
+    return tuple(
+        one
+        for one in news
+        if _open_review(tx, bank=qr.bank, environment=qr.environment, qr_id=qr.qr_id, qr=qr.id, news=one, now=now)
+    )
 
 
-def count_open_reviews(tx: Tx) -> int:
-    return tx.execute(select(func.count()).select_from(reviews).where(reviews.c.state == "open")).scalar_one()
+def open_stray_review(
+    tx: Tx, *, bank: str, environment: str, qr_id: str, news: ReviewNews, now: datetime
+) -> bool:  # fmt: skip
+    """Open a review about a payment of a QR that is not registered here; whether it is new."""
+    return _open_review(tx, bank=bank, environment=environment, qr_id=qr_id, qr=None, news=news, now=now)
+
+
+def _open_review(
+    tx: Tx, *, bank: str, environment: str, qr_id: str, qr: int | None, news: ReviewNews, now: datetime
+) -> bool:  # fmt: skip
+    statement = insert_unless_there(tx, reviews).values(
+        bank=bank,
+        environment=environment,
+        qr_id=qr_id,
+        qr=qr,
+        reason=news.reason.value,
+        news=news.news,
+        state="open",
+        detail=json.dumps(news.detail, ensure_ascii=False, sort_keys=True),
+        opened_at=now,
+    )
+    return rowcount(tx.execute(statement)) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A payment that came before its QR was registered, kept whole in its review."""
+
+    review: int
+    qr_id: str
+    detail: dict[str, str]
+
+
+def strays(tx: Tx, bank: str, environment: str, qr_ids: Sequence[str]) -> list[Stray]:
+    """Open `unknown_qr` reviews of these QR ids that no row has taken yet, in the order in which they came."""
+    query = select(reviews).where(
+        reviews.c.bank == bank,
+        reviews.c.environment == environment,
+        reviews.c.reason == ReviewReason.UNKNOWN_QR.value,
+        reviews.c.qr.is_(None),
+        reviews.c.state == "open",
+        reviews.c.qr_id.in_(qr_ids),
+    )
+    return [Stray(row.id, row.qr_id, json.loads(row.detail)) for row in tx.execute(query.order_by(reviews.c.id))]
+
+
+def close_stray(tx: Tx, stray: Stray, qr: int, now: datetime, who: str) -> None:
+    """The QR of this payment was registered and the payment decided."""
+    values = {"state": "resolved", "qr": qr, "resolved_at": now, "resolved_by": who, "resolution": "registered"}
+    tx.execute(update(reviews).where(reviews.c.id == stray.review).values(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review as people see it."""
+
+    id: int
+    bank: str
+    environment: str
+    qr_id: str
+    reason: str
+    state: str
+    opened_at: datetime
+    detail: dict[str, str]
+
+
+def list_reviews(tx: Tx, *, state: str | None, bank: str | None, limit: int) -> list[Review]:
+    """Reviews, the newest first."""
+    query = select(reviews).order_by(reviews.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(reviews.c.state == state)
+    if bank is not None:
+        query = query.where(reviews.c.bank == bank)
+    return [_review(row) for row in tx.execute(query)]
+
+
+def one_review(tx: Tx, review: int) -> Review | None:
+    row = tx.execute(select(reviews).where(reviews.c.id == review)).first()
+    return None if row is None else _review(row)
+
+
+def _review(row: Any) -> Review:
+    detail = json.loads(row.detail)
+    return Review(row.id, row.bank, row.environment, row.qr_id, row.reason, row.state, row.opened_at, detail)
+
+
+def count_open_reviews(tx: Tx, bank: str | None = None) -> int:
+    query = select(func.count()).select_from(reviews).where(reviews.c.state == "open")
+    return tx.execute(query if bank is None else query.where(reviews.c.bank == bank)).scalar_one()
 
 
 def record_action(
@@ -126,23 +203,38 @@ def story(tx: Tx, qr: int) -> Story:
     )
 
 
-def count_checks(tx: Tx, since: datetime) -> tuple[int, int]:
+def count_checks(tx: Tx, since: datetime, bank: str | None = None) -> tuple[int, int]:
     """Checks answered and questions that failed since this moment."""
     query = select(checks.c.outcome, func.count()).where(checks.c.at >= since).group_by(checks.c.outcome)
+    if bank is not None:
+        query = query.join(qrs, qrs.c.id == checks.c.qr).where(qrs.c.bank == bank)
     counts: dict[str, int] = {row[0]: row[1] for row in tx.execute(query)}
     answered = sum(n for outcome, n in counts.items() if outcome in ANSWERED)
     return answered, sum(counts.values()) - answered
 
 
 def spent_checks(tx: Tx, before: datetime) -> int:
-    """How many rows `forget_checks` would remove."""
+    """How many rows `forget_checks` would remove in all."""
     return tx.execute(select(func.count()).select_from(checks).where(*_spent(before))).scalar_one()
 
 
-def forget_checks(tx: Tx, before: datetime, limit: int) -> int:
-    """Remove check records of final QRs older than this moment, at most `limit`; how many went."""
-    some = select(checks.c.id).where(*_spent(before)).limit(limit).scalar_subquery()
-    return rowcount(tx.execute(delete(checks).where(checks.c.id.in_(some))))
+def forget_checks(
+    tx: Tx, before: datetime, limit: int, after: tuple[datetime, int] | None = None
+) -> tuple[int, tuple[datetime, int] | None]:
+    """Remove check records of final QRs older than this moment, the oldest first, at most `limit`.
+
+    How many went, and where the next step goes on (`after`), None when nothing is left. Going on from there spares
+    every step to read again the old records that stay.
+    """
+    query = select(checks.c.at, checks.c.id).where(*_spent(before)).order_by(checks.c.at, checks.c.id).limit(limit)
+    if after is not None:
+        at, row_id = after
+        query = query.where(checks.c.at >= at, or_(checks.c.at > at, checks.c.id > row_id))
+    rows = list(tx.execute(query))
+    if not rows:
+        return 0, None
+    removed = rowcount(tx.execute(delete(checks).where(checks.c.id.in_([row.id for row in rows]))))
+    return removed, (rows[-1].at, rows[-1].id) if len(rows) == limit else None
 
 
 def record_run(tx: Tx, name: str, at: datetime, outcome: str, detail: Mapping[str, Any]) -> None:
@@ -171,8 +263,8 @@ def write_meta(tx: Tx, key: str, value: str) -> None:
 
 
 def _spent(before: datetime) -> tuple[Any, ...]:
-    final = select(qrs.c.id).where(qrs.c.status.in_([status.value for status in FINAL]))
-    return checks.c.at < before, checks.c.qr.in_(final.scalar_subquery())
+    final = exists().where(qrs.c.id == checks.c.qr, qrs.c.status.in_([status.value for status in FINAL]))
+    return checks.c.at < before, final
 
 
 def _fields(record: Any) -> dict[str, Any]:

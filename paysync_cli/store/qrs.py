@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -90,6 +90,27 @@ def by_qr_id(tx: Tx, qr_id: str, bank: str | None = None) -> list[Qr]:
     if bank is not None:
         query = query.where(qrs.c.bank == bank)
     return [from_row(row) for row in tx.execute(query.order_by(qrs.c.id))]
+
+
+def alike(tx: Tx, start: str, bank: str | None, limit: int) -> list[str]:
+    """The bank's QR ids that begin so, in order, each once."""
+    query = select(qrs.c.qr_id).where(qrs.c.qr_id.startswith(start, autoescape=True)).distinct()
+    if bank is not None:
+        query = query.where(qrs.c.bank == bank)
+    return list(tx.execute(query.order_by(qrs.c.qr_id).limit(limit)).scalars())
+
+
+def has_bank(tx: Tx, bank: str) -> bool:
+    """Whether any row is of this bank."""
+    return tx.execute(select(qrs.c.id).where(qrs.c.bank == bank).limit(1)).first() is not None
+
+
+def banks_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
+    """The bank of each of these rows."""
+    found: dict[int, str] = {}
+    for some in _slices(sorted(set(ids))):
+        found |= {row.id: row.bank for row in tx.execute(select(qrs.c.id, qrs.c.bank).where(qrs.c.id.in_(some)))}
+    return found
 
 
 def known(tx: Tx, bank: str, environment: str, qr_ids: Iterable[str], *, lock: bool = False) -> dict[str, Qr]:
@@ -210,6 +231,7 @@ class Wanted:
     """Which rows a list shows. `after` is the token of the page before."""
 
     status: Status | None = None
+    open_only: bool = False
     bank: str | None = None
     due_before: datetime | None = None
     plan_state: PlanState | None = None
@@ -223,17 +245,17 @@ SORTS = ("registered", "next-check", "due", "qr")
 
 
 def page(tx: Tx, wanted: Wanted) -> tuple[list[Qr], str | None]:
-    """One page of rows and the token of the next page, None at the end. Raises InputError on a foreign token."""
+    """One page of rows and the token of the next page, None at the end. Raises InputError on a foreign token.
+
+    Rows without the moment they are sorted by (final ones have no next check, some no due date) come last.
+    """
     column, descending = _sort_column(wanted.sort)
     query = _filtered(select(qrs), wanted)
-    if wanted.sort in ("next-check", "due"):
-        query = query.where(column.is_not(None))
     if wanted.after is not None:
-        value, row_id = _parse_token(wanted.after, wanted.sort)
-        step = (column < value) if descending else (column > value)
-        query = query.where(or_(step, and_(column == value, qrs.c.id > row_id)))
-    order = (column.desc() if descending else column.asc(), qrs.c.id)
-    rows = list(tx.execute(query.order_by(*order).limit(wanted.limit + 1)))
+        query = query.where(_behind(column, descending, *_parse_token(wanted.after, wanted.sort)))
+    without_it_last = (column.is_(None),) if column.nullable else ()
+    query = query.order_by(*without_it_last, column.desc() if descending else column.asc(), qrs.c.id)
+    rows = list(tx.execute(query.limit(wanted.limit + 1)))
     more = len(rows) > wanted.limit
     rows = rows[: wanted.limit]
     return [from_row(row) for row in rows], _token(rows[-1], wanted.sort) if more else None
@@ -247,20 +269,22 @@ def overview(tx: Tx) -> list[tuple[str, PlanState, Status, int]]:
     return [(bank, PlanState(state), Status(status), n) for bank, state, status, n in tx.execute(query)]
 
 
-def count_due(tx: Tx, now: datetime) -> int:
-    """Rows whose moment has come and that are not dispatched yet."""
-    return tx.execute(select(func.count()).select_from(qrs).where(_WAITING, qrs.c.next_check_at <= now)).scalar_one()
+def count_due(tx: Tx, now: datetime) -> dict[str, int]:
+    """Per bank the rows whose moment has come and that are not dispatched yet."""
+    query = select(qrs.c.bank, func.count()).where(_WAITING, qrs.c.next_check_at <= now).group_by(qrs.c.bank)
+    return {row[0]: row[1] for row in tx.execute(query)}
 
 
-def oldest_due_at(tx: Tx, now: datetime) -> datetime | None:
-    """The longest overdue moment among waiting and queued rows."""
-    moments = []
+def oldest_due_at(tx: Tx, now: datetime) -> dict[str, datetime]:
+    """Per bank the longest overdue moment among waiting and queued rows; banks without any are absent."""
+    found: dict[str, datetime] = {}
     for condition in (_WAITING, qrs.c.plan_state == PlanState.QUEUED.value):
-        query = select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
+        query = select(qrs.c.bank, func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
             condition, qrs.c.next_check_at <= now
         )
-        moments.append(tx.execute(query).scalar())
-    return min((at for at in moments if at is not None), default=None)
+        for bank, at in tx.execute(query.group_by(qrs.c.bank)):
+            found[bank] = min(at, found.get(bank, at))
+    return found
 
 
 def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
@@ -367,6 +391,8 @@ _PLAN_COLUMNS = ("plan_state", "next_check_at", "priority", "seq", "checks", "ma
 def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.status is not None:
         query = query.where(qrs.c.status == wanted.status.value)
+    if wanted.open_only:
+        query = query.where(qrs.c.plan_state != PlanState.DONE.value)
     if wanted.bank is not None:
         query = query.where(qrs.c.bank == wanted.bank)
     if wanted.plan_state is not None:
@@ -390,22 +416,40 @@ def _sort_column(sort: str) -> tuple[Any, bool]:
 
 def _token(row: Row[Any], sort: str) -> str:
     value = row._mapping[_sort_column(sort)[0].name]
-    text = value.isoformat() if isinstance(value, datetime) else value
+    text = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
     return base64.urlsafe_b64encode(json.dumps([sort, text, row.id]).encode()).decode().rstrip("=")
 
 
 def _parse_token(token: str, sort: str) -> tuple[Any, int]:
     try:
         made_for, text, row_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        value = text if sort == "qr" else datetime.fromisoformat(text)
-        if made_for != sort or not isinstance(row_id, int):
+        if made_for != sort or not isinstance(row_id, int) or not 0 <= row_id < 2**63:
             raise ValueError(token)
-    except (ValueError, TypeError):
+        value = _token_value(text, sort)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InputError(
             _("--after {token} is not a page of this list.").format(token=token),
             hint=_("Take the token that the page before printed, with the same --sort."),
         ) from None
     return value, row_id
+
+
+def _token_value(text: object, sort: str) -> Any:
+    if text is None and _sort_column(sort)[0].nullable:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(text)
+    return text if sort == "qr" else datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _behind(column: Any, descending: bool, value: Any, row_id: int) -> Any:
+    """The rows that come after this one in the list's order."""
+    later = qrs.c.id > row_id
+    if value is None:
+        return and_(column.is_(None), later)
+    step = (column < value) if descending else (column > value)
+    behind = or_(step, and_(column == value, later))
+    return or_(behind, column.is_(None)) if column.nullable else behind
 
 
 def _slices(items: Sequence[_T]) -> Iterable[Sequence[_T]]:

@@ -138,7 +138,7 @@ reviews = Table(
     Column("id", RowId, primary_key=True),
     Column("bank", String(32), nullable=False),
     Column("environment", String(16), nullable=False),
-    Column("qr_id", String(64), nullable=False),
+    Column("qr_id", Text, nullable=False),
     Column("qr", RowId, ForeignKey("paysync_qrs.id")),
     Column("reason", String(32), nullable=False),
     Column("news", Text, nullable=False),
@@ -183,6 +183,16 @@ audit = Table(
 )
 Index("ix_paysync_audit_at", audit.c.at)
 Index("ix_paysync_audit_qr", audit.c.qr)
+
+banks = Table(
+    "paysync_banks",
+    metadata,
+    Column("bank", String(32), primary_key=True),
+    Column("environment", String(16), primary_key=True),
+    # The last bank day whose list was read complete by a request sent after that day's end (ISO date).
+    Column("swept_day", String(10)),
+    Column("swept_at", UtcMoment),
+)
 
 leases = Table(
     "paysync_leases",

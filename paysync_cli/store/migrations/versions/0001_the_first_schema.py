@@ -20,6 +20,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "currency", name=op.f("pk_paysync_accounts")),
     )
     op.create_table(
+        "paysync_banks",
+        sa.Column("bank", sa.String(length=32), nullable=False),
+        sa.Column("environment", sa.String(length=16), nullable=False),
+        sa.Column("swept_day", sa.String(length=10), nullable=True),
+        sa.Column("swept_at", UtcMoment(), nullable=True),
+        sa.PrimaryKeyConstraint("bank", "environment", name=op.f("pk_paysync_banks")),
+    )
+    op.create_table(
         "paysync_leases",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("owner", sa.String(length=128), nullable=False),
@@ -172,7 +180,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("bank", sa.String(length=32), nullable=False),
         sa.Column("environment", sa.String(length=16), nullable=False),
-        sa.Column("qr_id", sa.String(length=64), nullable=False),
+        sa.Column("qr_id", sa.Text(), nullable=False),
         sa.Column("qr", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("news", sa.Text(), nullable=False),

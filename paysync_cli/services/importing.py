@@ -1,0 +1,248 @@
+"""Importing a file of QRs in two passes: look at every line, then write, a thousand lines in a transaction.
+
+Memory does not grow with the file: the second pass reads it again and judges each line by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from paysync_cli.errors import Fault, InputError
+from paysync_cli.language import _
+from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.services.register import CHUNK, EnqueueReport, Item, Outcome, Request, Wish, enqueue, preview
+from paysync_cli.services.request_lines import Line, Source, read_lines
+from paysync_cli.services.requests import BankDefaults, parse_request, read_qr_id, shown
+from paysync_cli.store.database import Database
+from paysync_cli.store.seen import SeenQrs
+
+KEPT = 1_000  # bad lines, and items worth telling, that a report carries; all are counted
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bank that lines may name: what they leave to it, its environment and rhythm."""
+
+    bank: BankDefaults
+    environment: str
+    rhythm: Rhythm
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is refused, with everything that is wrong about it."""
+
+    number: int
+    qr_id: str | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def sentence(self) -> str:
+        return _("line {n}: {faults}").format(n=self.number, faults=" ".join(fault.message for fault in self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedItem:
+    """An outcome and the line it belongs to."""
+
+    line: int
+    bank: str
+    item: Item
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was found and done so far; each written chunk counts as a whole.
+
+    `bad_lines` and `items` hold the first KEPT; items are only those that are not `created`.
+    """
+
+    lines: int = 0
+    done: int = 0
+    invalid: int = 0
+    bad_lines: tuple[BadLine, ...] = ()
+    counts: Counter[Outcome] | None = None
+    items: tuple[NumberedItem, ...] = ()
+
+    def count(self, outcome: Outcome) -> int:
+        return (self.counts or Counter())[outcome]
+
+    @property
+    def items_cut(self) -> int:
+        """How many items worth telling did not fit."""
+        worth_telling = sum((self.counts or Counter()).values()) - self.count(Outcome.CREATED)
+        return worth_telling - len(self.items)
+
+
+class Writer(Protocol):
+    """Takes the requests of one bank in one transaction; or only looks."""
+
+    def __call__(self, requests: list[Request], target: Target) -> EnqueueReport: ...
+
+
+class Import:
+    """One file on its way in. `targets` are the banks by name, `default` the bank of lines that name none."""
+
+    def __init__(self, source: Source, targets: Mapping[str, Target], default: str | None, now: datetime) -> None:
+        self._source = source
+        self._targets = targets
+        self._default = default
+        self._now = now
+        self._stamp = source.stamp()
+        self.tally = Tally(counts=Counter())
+
+    def examine(self, advance: Advance) -> Tally:
+        """The first pass: every line judged, nothing written. Raises InputError when the file cannot be read at all."""
+        bad: list[BadLine] = []
+        with SeenQrs() as seen:
+            for line, judged in self._judged(seen):
+                self.tally.lines += 1
+                if isinstance(judged, BadLine):
+                    self.tally.invalid += 1
+                    if len(bad) < KEPT:
+                        bad.append(judged)
+                if line.number % CHUNK == 0:
+                    advance(CHUNK)
+        self.tally.bad_lines = tuple(bad)
+        return self.tally
+
+    def write(self, store: Database, wish: Wish, advance: Advance) -> Tally:
+        """The second pass: the good lines go in, chunk by chunk; bad ones are left out.
+
+        Raises InputError when the file changed since the first pass; chunks already written stay.
+        """
+
+        def into_store(requests: list[Request], target: Target) -> EnqueueReport:
+            return enqueue(
+                store,
+                requests,
+                bank=target.bank.name,
+                environment=target.environment,
+                rhythm=target.rhythm,
+                now=self._now,
+                wish=wish,
+            )
+
+        return self._take_in(into_store, advance)
+
+    def preview(self, store: Database | None, advance: Advance) -> Tally:
+        """What `write` would do now, writing nothing; without a database every good line would be created."""
+
+        def only_look(requests: list[Request], target: Target) -> EnqueueReport:
+            return preview(
+                store,
+                requests,
+                bank=target.bank.name,
+                environment=target.environment,
+                rhythm=target.rhythm,
+                now=self._now,
+            )
+
+        return self._take_in(only_look, advance)
+
+    def _take_in(self, writer: Writer, advance: Advance) -> Tally:
+        with SeenQrs() as seen:
+            chunk: list[tuple[int, str, Request]] = []
+            read = 0
+            for line, judged in self._judged(seen):
+                read += 1
+                if not isinstance(judged, BadLine):
+                    chunk.append((line.number, *judged))
+                if read == CHUNK:
+                    self._take_chunk(chunk, writer)
+                    advance(read)
+                    chunk, read = [], 0
+            self._take_chunk(chunk, writer)
+            advance(read)
+        return self.tally
+
+    def _take_chunk(self, chunk: list[tuple[int, str, Request]], writer: Writer) -> None:
+        self._refuse_if_changed()
+        of_bank: dict[str, list[tuple[int, Request]]] = defaultdict(list)
+        for number, bank, request in chunk:
+            of_bank[bank].append((number, request))
+        for bank, numbered in of_bank.items():
+            report = writer([request for _number, request in numbered], self._targets[bank])
+            self._count(bank, [number for number, _request in numbered], report)
+
+    def _count(self, bank: str, numbers: list[int], report: EnqueueReport) -> None:
+        tally = self.tally
+        assert tally.counts is not None
+        tally.done += len(numbers)
+        tally.counts.update(item.outcome for item in report.items)
+        room = KEPT - len(tally.items)
+        if room > 0:
+            worth_telling = [
+                NumberedItem(number, bank, item)
+                for number, item in zip(numbers, report.items, strict=True)
+                if item.outcome is not Outcome.CREATED
+            ]
+            tally.items += tuple(worth_telling[:room])
+
+    def _judged(self, seen: SeenQrs) -> Iterator[tuple[Line, BadLine | tuple[str, Request]]]:
+        """Every line with its bank and request, or with what is wrong: the one rule of both passes."""
+        self._refuse_if_changed()
+        for line in read_lines(self._source):
+            yield line, self._judge(line, seen)
+
+    def _judge(self, line: Line, seen: SeenQrs) -> BadLine | tuple[str, Request]:
+        if line.fault is not None:
+            return BadLine(line.number, None, (line.fault,))
+        fields = line.fields
+        qr_id = fields.get("qr_id")
+        faults: list[Fault] = []
+        bank = fields.pop("bank", self._default)
+        target = self._targets.get(bank.strip()) if bank is not None else None
+        if target is None:
+            faults.append(self._no_bank(bank))
+        elif qr_id is not None and (first := _first_line(seen, target, qr_id, line.number)) != line.number:
+            sentence = _("QR id {qr} is already on line {first}.").format(qr=shown(qr_id), first=first)
+            faults.append(Fault("duplicate_qr_id", sentence))
+        request = None
+        try:
+            request = parse_request(fields, (target or self._any_target()).bank, self._now)
+        except InputError as error:
+            faults += error.faults
+        if faults or target is None or request is None:
+            return BadLine(line.number, qr_id, tuple(faults))
+        return target.bank.name, request
+
+    def _any_target(self) -> Target:
+        """For a line whose bank is unknown: its other fields are looked at all the same."""
+        return next(iter(self._targets.values()))
+
+    def _no_bank(self, named: str | None) -> Fault:
+        known = ", ".join(sorted(self._targets))
+        if named is None:
+            return Fault(
+                "bank_needed",
+                _("it names no bank and there are several ({known}): add the column bank, or --bank.").format(
+                    known=known
+                ),
+            )
+        return Fault(
+            "unknown_bank", _("no bank is called {name}; there are: {known}.").format(name=shown(named), known=known)
+        )
+
+    def _refuse_if_changed(self) -> None:
+        if self._source.stamp() != self._stamp:
+            raise InputError(
+                _("{name} changed while it was read; {n} lines had gone in.").format(
+                    name=self._source.name, n=self.tally.done
+                ),
+                hint=_("Run the import again when nobody writes to the file: what is known stays as it is."),
+                code="file_changed",
+            )
+
+
+def _first_line(seen: SeenQrs, target: Target, qr_id: str, number: int) -> int:
+    try:
+        return seen.first_line(target.bank.name, read_qr_id(qr_id), number)
+    except ValueError:  # the id is refused anyway, by its own sentence
+        return number

@@ -186,6 +186,13 @@ class QueueClient:
         if owner not in (database_id, None):
             raise self._foreign(owner or "")
 
+    def refuse_foreign(self, database_id: str) -> None:
+        """Raise RefusedError when this Redis carries another database's jobs. Only reads."""
+        with self._translated():
+            owner = _text(self._redis.get(DATABASE_KEY))
+        if owner not in (database_id, None):
+            raise self._foreign(owner or "")
+
     def wake(self) -> None:
         """Tell every worker that there may be something due."""
         with self._translated():

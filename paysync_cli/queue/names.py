@@ -24,6 +24,7 @@ TURN_KEY = "paysync:turn"  # counts taken jobs: every eighth comes from medium a
 WAKE_CHANNEL = "paysync:wake"
 
 REFUSED = "refused: this is not a paysync check, or its data is gone"  # the reason of a job that never ran
+REFUSED_DATA = b'["refused",null,[],{}]'  # what is kept of its data
 
 _JOB_ID = re.compile(r"sync-([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 MAX_DATA_BYTES = 512
@@ -61,6 +62,12 @@ def parse_job(job_id: str, data: bytes | None) -> JobName | None:
         return None
     name = JobName(int(match[1]), int(match[2]))
     return name if data == name.data else None
+
+
+def parse_id(job_id: str) -> JobName | None:
+    """The name that a job id spells; None for ids that are not ours."""
+    match = _JOB_ID.fullmatch(job_id)
+    return JobName(int(match[1]), int(match[2])) if match else None
 
 
 def queue_key(queue: str) -> str:

@@ -44,7 +44,7 @@ return {pushed, ''}
 # ARGV: prefix, worker, timestamp, lease seconds, how many, high, medium, low, then an execution id per job wanted.
 # Pops a batch and marks it started, in one step: no job is ever between two lists. High before medium before low,
 # except that every eighth job comes from medium and low in turn when they have any. Returns (queue, id, execution,
-# data) per job; data is false when the hash is gone.
+# data) per job; data is false when the hash is gone or carries what we never write (callbacks, webhooks, dependencies).
 CLAIM = """
 local prefix, worker, stamp, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 if redis.call('EXISTS', prefix .. ':suspended') == 1 then return {} end
@@ -77,7 +77,10 @@ for n = 1, tonumber(ARGV[5]) do
   redis.call('ZADD', prefix .. ':executions:' .. id, now + lease + 60, execution)
   redis.call('EXPIRE', prefix .. ':executions:' .. id, lease + 60)
   redis.call('SADD', prefix .. ':worker:' .. worker .. ':executions', composite)
-  local data = redis.call('HGET', job, 'data')
+  local fields = redis.call('HMGET', job, 'data', 'success_callback_name', 'failure_callback_name',
+    'stopped_callback_name', 'webhooks', 'dependency_id', 'dependency_ids', 'repeats_left', 'group_id')
+  local data = fields[1]
+  for f = 2, #fields do if fields[f] and fields[f] ~= '' then data = false end end
   if data then
     redis.call('HSET', job, 'status', 'started', 'started_at', stamp, 'last_heartbeat', stamp, 'worker_name', worker)
     redis.call('PERSIST', job)
@@ -155,20 +158,76 @@ FINISH = _TRIM_LOOP + FINISH + "trim(prefix, 'finished', queues, keep, 500)\nret
 # ARGV: prefix, kind, keep, the most to remove, high, medium, low. Returns how many went.
 TRIM = _TRIM_LOOP + "return trim(ARGV[1], ARGV[2], {ARGV[5], ARGV[6], ARGV[7]}, tonumber(ARGV[3]), tonumber(ARGV[4]))\n"
 
-# ARGV: prefix, kind, queue, newest score that may go, then job ids. Removes spent jobs of one registry that are still
-# in it and old enough. Returns how many went.
-PURGE = """
-local prefix, kind, queue, newest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local key, removed = prefix .. ':' .. kind .. ':' .. queue, 0
-for i = 5, #ARGV do
-  local id = ARGV[i]
-  local score = redis.call('ZSCORE', key, id)
-  if score and (newest == '+inf' or tonumber(score) <= tonumber(newest)) then
-    redis.call('ZREM', key, id)
-    redis.call('UNLINK', prefix .. ':job:' .. id, prefix .. ':results:' .. id, prefix .. ':job:' .. id .. ':dependents',
-      prefix .. ':job::' .. id .. ':dependencies', prefix .. ':executions:' .. id)
-    removed = removed + 1
+# ARGV: prefix, kind, keep, age (empty, or the seconds that are taken from the clock to get the highest score that may
+# go), high, medium, low. Finds the last of the jobs that may go, in the order score, queue, id over all queues, by
+# halving: nothing is read but ranks. Returns how many there are, how many may go, and that last one's score, the
+# position of its queue, its id.
+FIND_SPENT = """
+local prefix, kind, keep, age = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local keys, sizes, total = {}, {}, 0
+for i = 1, 3 do
+  keys[i] = prefix .. ':' .. kind .. ':' .. ARGV[4 + i]
+  sizes[i] = redis.call('ZCARD', keys[i])
+  total = total + sizes[i]
+end
+local matched = math.max(0, total - keep)
+if age ~= '' then
+  local old, time = 0, redis.call('TIME')
+  local newest = string.format('%.6f', tonumber(time[1]) + tonumber(time[2]) / 1000000 - tonumber(age))
+  for i = 1, 3 do old = old + redis.call('ZCOUNT', keys[i], '-inf', newest) end
+  matched = math.min(matched, old)
+end
+if matched == 0 then return {total, 0} end
+local function place(i, rank)
+  local found = redis.call('ZRANGE', keys[i], rank, rank, 'WITHSCORES')
+  local before = rank + 1
+  for other = 1, 3 do
+    if other < i then before = before + redis.call('ZCOUNT', keys[other], '-inf', found[2]) end
+    if other > i then before = before + redis.call('ZCOUNT', keys[other], '-inf', '(' .. found[2]) end
   end
+  return before, found
+end
+for i = 1, 3 do
+  local low, high = 0, sizes[i] - 1
+  while low <= high do
+    local middle = math.floor((low + high) / 2)
+    local before, found = place(i, middle)
+    if before == matched then return {total, matched, found[2], i, found[1]} end
+    if before < matched then low = middle + 1 else high = middle - 1 end
+  end
+end
+return redis.error_reply('no spent job at place ' .. matched)
+"""
+
+# ARGV: prefix, kind, the most to remove, then what FIND_SPENT found: score, position, id; then high, medium, low.
+# Removes the oldest spent jobs up to and with that one. Returns how many went.
+DROP_SPENT = """
+local prefix, kind, most, last_place, last_id = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]), ARGV[6]
+local function number(text)
+  if string.find(text, 'inf', 1, true) then return string.sub(text, 1, 1) == '-' and -math.huge or math.huge end
+  return tonumber(text)
+end
+local last_score = number(ARGV[4])
+local function may_go(score, place, id)
+  if score ~= last_score then return score < last_score end
+  if place ~= last_place then return place < last_place end
+  return id <= last_id
+end
+local removed = 0
+while removed < most do
+  local oldest, place, score
+  for i = 1, 3 do
+    local first = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. ARGV[6 + i], 0, 0, 'WITHSCORES')
+    if first[1] and (not score or number(first[2]) < score) then
+      oldest, place, score = first[1], i, number(first[2])
+    end
+  end
+  if not oldest or not may_go(score, place, oldest) then break end
+  redis.call('ZREM', prefix .. ':' .. kind .. ':' .. ARGV[6 + place], oldest)
+  redis.call('UNLINK', prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest,
+    prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies',
+    prefix .. ':executions:' .. oldest)
+  removed = removed + 1
 end
 return removed
 """

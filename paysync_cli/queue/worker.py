@@ -30,8 +30,8 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from paysync_cli.queue import scripts
-from paysync_cli.queue.client import FINISHED_TTL_S, STEP, Link
-from paysync_cli.queue.names import PREFIX, QUEUE_NAMES, REFUSED, WAKE_CHANNEL, Ended, JobName, parse_job
+from paysync_cli.queue.client import FAILED_TTL_S, FINISHED_TTL_S, STEP, Link
+from paysync_cli.queue.names import PREFIX, QUEUE_NAMES, REFUSED, REFUSED_DATA, WAKE_CHANNEL, Ended, JobName, parse_job
 
 LEASE_S = 30
 BEAT_S = 10.0
@@ -168,6 +168,7 @@ class ConcurrentWorker(BaseWorker):
         self._slot_free, self._news, self._dispatch_news = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._running: dict[Claimed, asyncio.Task[None]] = {}
         self._endings: list[tuple[Claimed, Ended]] = []
+        self._refused: list[tuple[str, bytes, str]] = []
         self._endings_waiting = asyncio.Event()
         self._redis = self._link.async_client(retry=_no_async_retry())
         self._claim_script = self._redis.register_script(scripts.CLAIM)
@@ -233,14 +234,21 @@ class ConcurrentWorker(BaseWorker):
         executions = [uuid4().hex for _n in range(min(free, STEP))]
         arguments: list[Any] = [PREFIX, self.name, _stamp(), LEASE_S, len(executions), *QUEUE_NAMES, *executions]
         jobs = []
-        for raw in await self._claim_script(args=arguments):
-            queue, job_id, execution = (value.decode(errors="replace") for value in raw[:3])
-            name = parse_job(job_id, raw[3])
+        for queue, job_id, execution, data in await self._claim_script(args=arguments):
+            name = parse_job(job_id.decode(errors="replace"), data)
             if name is not None:
-                jobs.append(Claimed(name, queue, execution, time.monotonic()))
+                jobs.append(Claimed(name, queue.decode(), execution.decode(), time.monotonic()))
             else:
-                await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED)
+                self._refuse(queue.decode(), job_id, execution.decode())
         return jobs
+
+    def _refuse(self, queue: str, job_id: bytes, execution: str) -> None:
+        """A job that is not ours runs nothing; it is kept among the failed, where a person sees it."""
+        text = job_id.decode(errors="replace")
+        log.error("job %s in queue %s is not a paysync check and was refused", text, queue,
+                  extra={"event_name": "job_refused", "job_id": text, "queue": queue})  # fmt: skip
+        self._refused.append((queue, job_id, execution))
+        self._endings_waiting.set()
 
     def _start(self, job: Claimed) -> None:
         self.pulse.taken += 1
@@ -272,13 +280,19 @@ class ConcurrentWorker(BaseWorker):
     async def _end_jobs(self) -> None:
         self._endings_waiting.clear()
         endings = self._endings[:STEP]
+        while self._refused:
+            queue, job_id, execution = self._refused.pop()
+            await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED, REFUSED_DATA)
         try:
             quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
             if quiet:
                 await self._finish_script(args=self._finish_arguments(quiet))
             for job, ended in endings:
                 if ended.how == "failed":
-                    await asyncio.to_thread(self._fail, job.name.id, job.queue, job.execution, ended.reason)
+                    name = job.name
+                    await asyncio.to_thread(
+                        self._fail, name.id.encode(), job.queue, job.execution, ended.reason, name.data
+                    )
         finally:
             # After an error they are tried again: ending a job twice is harmless, the first removal counts.
             self._endings_waiting.set()
@@ -296,14 +310,29 @@ class ConcurrentWorker(BaseWorker):
             arguments += [job.queue, job.name.id, job.execution, ended.how]
         return arguments
 
-    def _fail(self, job_id: str, queue_name: str, execution_id: str, reason: str) -> None:
-        """A rare path, through RQ's own methods: the job goes to the failed registry with its reason."""
+    def _fail(self, job_id: bytes, queue: str, execution: str, reason: str, data: bytes) -> None:
+        """A rare path, through RQ's own methods: the job goes to the failed registry with its reason.
+
+        A job that RQ itself cannot show (an id it does not accept, a hash of another type) leaves no trace instead.
+        """
+        try:
+            self._fail_as_rq_does(job_id.decode(), queue, execution, reason, data)
+        except (ValueError, redis.ResponseError) as error:
+            log.error("job %r cannot be kept among the failed: %s", job_id, error, extra={"event_name": "job_dropped"})
+            finish = self.connection.register_script(scripts.FINISH)
+            finish(args=[PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, 0, *QUEUE_NAMES,
+                         queue, job_id, execution, "gone"])  # fmt: skip
+
+    def _fail_as_rq_does(self, job_id: str, queue_name: str, execution_id: str, reason: str, data: bytes) -> None:
+        """The job is rebuilt, never read: what stands in its hash beside the data must not be obeyed."""
         queue = Queue(queue_name, connection=self.connection, serializer=JSONSerializer)
-        job = _fetch_or_make(job_id, queue)
-        job.ended_at = datetime.now(UTC)
-        job.started_at = job.started_at or job.ended_at
+        job = RqJob(job_id, connection=self.connection, serializer=JSONSerializer())
+        job.data = data
+        job.origin, job.failure_ttl = queue_name, FAILED_TTL_S
+        job.created_at = job.started_at = job.ended_at = datetime.now(UTC)
         execution = Execution(execution_id, job_id, self.connection, worker_name=self.name)
         execution.created_at = job.started_at
+        self.connection.delete(job.key)
         self.handle_job_failure(job, queue, exc_string=reason, execution=execution)
         trim = self.connection.register_script(scripts.TRIM)
         trim(args=[PREFIX, "failed", self._keep_failed, STEP, *QUEUE_NAMES])
@@ -316,6 +345,7 @@ class ConcurrentWorker(BaseWorker):
             arguments += [job.queue, job.name.id, job.execution]
         if not await self._beat_script(args=arguments):
             await asyncio.to_thread(self._register)
+            await self._beat_script(args=arguments)
             self._news.set()
             self._dispatch_news.set()
         await asyncio.sleep(BEAT_S)
@@ -435,18 +465,6 @@ class ConcurrentWorker(BaseWorker):
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
-
-
-def _fetch_or_make(job_id: str, queue: Queue) -> RqJob:
-    """The job as RQ knows it; one that cannot be read (or is gone) is rebuilt empty, so that it can be shown."""
-    try:
-        job = RqJob.fetch(job_id, connection=queue.connection, serializer=JSONSerializer())
-    except Exception:
-        job = RqJob(job_id, connection=queue.connection, serializer=JSONSerializer())
-        job.created_at = datetime.now(UTC)
-    job.origin = queue.name
-    job.retries_left = None
-    return job
 
 
 def _no_async_retry() -> Any:

@@ -1,0 +1,1 @@
+"""Bank adapters: one small class each, behind the protocol in `base`."""

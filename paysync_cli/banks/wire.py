@@ -1,0 +1,109 @@
+"""Reading what banks send: JSON without floats, ids, whole numbers, and text that is safe to show.
+
+Everything here is pure and total: junk ends in ValueError, None or folded text, never in another exception.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from hashlib import sha256
+
+MAX_RAW = 16 * 1024  # characters of one element kept for a review
+MAX_DEPTH = 40  # levels of nesting kept in a raw element
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
+MAX_ID = 128
+
+
+def parse_json(body: bytes) -> object:
+    """The JSON value of a body; every number with a point or exponent is a Decimal of its very text.
+
+    Raises ValueError for bad UTF-8, anything that is not JSON, NaN and Infinity, a key given twice in one object,
+    numbers or nesting beyond what can be read.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object_of,
+        )
+    except (ArithmeticError, RecursionError):
+        raise ValueError("beyond what can be read") from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # Which of two amounts would be the right one? Neither may be chosen for us.
+        raise ValueError("a key is given twice")
+    return found
+
+
+def compact_json(value: object, limit: int = MAX_RAW) -> str:
+    """The value as compact JSON with exact numbers, for the record; beyond `limit` it is cut and its hash appended.
+
+    The text can be stored anywhere: no NUL, no lone surrogate.
+    """
+    text = _dump(value, 0).encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}... sha256:{sha256(text.encode()).hexdigest()}"
+
+
+def _dump(value: object, depth: int) -> str:
+    if depth > MAX_DEPTH:
+        return '"..."'
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_dump(key, depth)}:{_dump(v, depth + 1)}" for key, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_dump(item, depth + 1) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Text from outside as one line of at most `limit` visible characters; controls and escapes become spaces."""
+    folded = " ".join("".join(c if c.isprintable() else " " for c in text[: limit * 4]).split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def whole_number(value: object) -> int | None:
+    """A JSON integer, or text of digits, as an int; None for everything else (true and 1.0 are not numbers here)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
+        return int(value)
+    return None
+
+
+def decimal_number(value: object) -> Decimal | None:
+    """A JSON number, or the same as text with a dot, as a Decimal; None for everything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | Decimal):
+        return Decimal(value)
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+        return Decimal(value.strip())
+    return None
+
+
+def identifier(value: object) -> str | None:
+    """An id as text: 1-128 visible characters; a JSON integer counts as its digits. None for everything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    visible = text.isprintable() and not any(c.isspace() for c in text)
+    return text if visible and 0 < len(text) <= MAX_ID else None

@@ -96,7 +96,7 @@ class PaySync:
         """Register a QR, unless it is known, and plan its check; only the id is required.
 
         `due` as a date ends with the bank's day. `now` asks for a check at once. Redis being down is no error.
-        Raises InputError for a value that cannot be right, SettingsError without a bank, DatabaseUnavailable.
+        Raises InputError for a value that cannot be right, UsageError without a bank, DatabaseUnavailable.
         """
         from paysync_cli.services.register import Wish, enqueue
         from paysync_cli.services.requests import BankDefaults, parse_request

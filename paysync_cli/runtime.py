@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from paysync_cli.queue.embedded import EmbeddedRedis, Endpoint
     from paysync_cli.queue.worker import Chore
     from paysync_cli.services.dispatch import Scope
-    from paysync_cli.services.engine import OpenBank, Stopped
+    from paysync_cli.services.engine import Engine, OpenBank, Stopped
+    from paysync_cli.services.gate import Fair, Gate, Limits
     from paysync_cli.services.worker import Dispatching, Leading
     from paysync_cli.store.clock import Clock
     from paysync_cli.store.database import Database
@@ -229,10 +230,11 @@ class Runtime:
 
         settings, stopped = self.settings, Stopped()
         banks = self.open_banks(many=True)
-        engine = Engine(self.store, banks, self.clock, stopped)
+        gate = self.gate()
+        engine = Engine(self.store, banks, self.clock, stopped, gate, concurrency=settings.concurrency)
         name = worker_name()
         leading = self.leading(name)
-        chores = self._chores(leading, banks, stopped, dispatching)
+        chores = self._chores(leading, banks, engine, stopped, gate, dispatching)
         worker = ConcurrentWorker(
             self.link,
             engine,
@@ -254,21 +256,28 @@ class Runtime:
         return worker.stopped_by if worker.cut_short else None
 
     def _chores(
-        self, leading: Leading, banks: Mapping[str, OpenBank], stopped: Stopped, dispatching: bool
+        self,
+        leading: Leading,
+        banks: Mapping[str, OpenBank],
+        engine: Engine,
+        stopped: Stopped,
+        gate: Gate,
+        dispatching: bool,
     ) -> list[Chore]:
         from paysync_cli.queue.worker import Chore
-        from paysync_cli.services.worker import Sweeping
+        from paysync_cli.services.worker import Probing, Sweeping
 
         every = timedelta(seconds=self.settings.sync_interval_s)
         sweeping = Sweeping(self.store, banks, self.clock, stopped, leading, every)
-        chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run)]
+        probing = Probing(self.store, banks, gate, stopped)
+        chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run), Chore("probe", probing.run)]
         if dispatching:
-            chores.append(Chore("dispatch", self.dispatching(stopped).run, woken_by_news=True))
+            chores.append(Chore("dispatch", self.dispatching(stopped, gate, engine.fair).run, woken_by_news=True))
         return chores
 
     def dispatch_until_stopped(self, name: str, stopped: Stopped) -> None:
         """Dispatch and lead without working, for stock workers; ends by a signal. Errors are waited out."""
-        dispatching, leading = self.dispatching(stopped), self.leading(name)
+        dispatching, leading = self.dispatching(stopped, self.gate()), self.leading(name)
         lead_at, wait_s = 0.0, 0.0
         try:
             while True:
@@ -299,11 +308,29 @@ class Runtime:
                 extra={"event_name": "redis_evicts", "policy": policy},
             )
 
-    def dispatching(self, stopped: Stopped) -> Dispatching:
+    def dispatching(self, stopped: Stopped, gate: Gate, fair: Fair | None = None) -> Dispatching:
         """Dispatch as recurring work."""
         from paysync_cli.services.worker import Dispatching
 
-        return Dispatching(self.store, self.queue, self.database_id, self.scopes, self.clock, stopped)
+        return Dispatching(self.store, self.queue, self.database_id, self.scopes, self.clock, stopped, gate, fair)
+
+    def gate(self) -> Gate:
+        """The way to every bank, shared with all other processes on this Redis."""
+        from paysync_cli.queue.gate import BankGate
+        from paysync_cli.services import gate
+
+        desk = gate.Desk(self.store, self.limits, self.clock)
+        return gate.Gate(BankGate(self.queue, self.clock.speed), self.store, desk, self.clock)
+
+    @property
+    def limits(self) -> Mapping[str, Limits]:
+        """What the settings allow towards each bank."""
+        from paysync_cli.services import gate
+
+        return {
+            name: gate.Limits(bank.environment, bank.rate_per_s, bank.concurrency)
+            for name, bank in self.settings.banks.items()
+        }
 
     def leading(self, owner: str) -> Leading:
         """The leader's work: whoever gets the lease does it for all."""

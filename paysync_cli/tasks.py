@@ -11,7 +11,7 @@ import asyncio
 from paysync_cli.errors import PaysyncError
 
 
-class CheckFailed(Exception):  # noqa: N818 - RQ shows its name as the reason
+class CheckFailed(Exception):
     """A check that was given up; RQ keeps the job among the failed, with this reason."""
 
 
@@ -33,7 +33,7 @@ async def _check(qr: int, seq: int) -> None:
 
     runtime = Runtime(load_settings())
     try:
-        engine = Engine(runtime.store, runtime.open_banks(many=False), runtime.clock, Stopped())
+        engine = Engine(runtime.store, runtime.open_banks(many=False), runtime.clock, Stopped(), runtime.gate())
         try:
             ended = await engine.check(JobName(qr, seq), queue="")
         finally:

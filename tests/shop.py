@@ -183,7 +183,8 @@ def shop(
 
 
 def _environment(home: Path, bank: RunningSimulator) -> dict[str, str]:
-    bank_keys = {"adapter": "baneco", "base_url": bank.url, "environment": "certification", "account": "shop"}
+    bank_keys = {"adapter": "baneco", "base_url": bank.url, "environment": "certification", "account": "shop",
+                 "rate": "1000/s", "concurrency": "100"}  # fmt: skip
     return {
         "HOME": str(home),
         "PAYSYNC_HOME": str(home),

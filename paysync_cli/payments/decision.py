@@ -37,9 +37,6 @@ class Decision:
     reviews: tuple[ReviewNews, ...] = ()
     details_missing_since: datetime | None = None
 
-    def changes(self, qr: Qr) -> bool:
-        return bool(self.book) or self.status is not qr.status
-
 
 def decide(
     qr: Qr,
@@ -61,11 +58,11 @@ def decide(
     status = _status(qr, everything, answer, now, rhythm)
     if not may_move(qr.status, status):
         status = qr.status
-    missing_since = _details_missing_since(qr, answer, book, everything, now)
-    reviews += _sum_reviews(qr, everything, status)
+    missing_since = _details_missing_since(qr, answer, everything, now)
+    reviews += _sum_reviews(qr, book, everything, status)
     reviews += _late_reviews(qr, book)
     reviews += _conflict_reviews(qr, answer, everything, status)
-    reviews += _unreadable_reviews(answer, status, missing_since, now)
+    reviews += _unreadable_reviews(answer, everything, status, missing_since, now)
     return Decision(status, tuple(book), tuple(reviews), None if status.final else missing_since)
 
 
@@ -83,12 +80,12 @@ def _new_money(
     for payment in payments:
         transaction = payment.bank_transaction_id
         try:
-            amount = to_minor(payment.amount, payment.currency)
+            movement = _movement(payment)
         except MoneyError as error:
             detail = {"problem": error.problem, "element": payment.raw}
-            reviews.append(ReviewNews(ReviewReason.UNREADABLE_PAYMENT, transaction, detail))
+            news = transaction.strip() or fingerprint(payment.raw)
+            reviews.append(ReviewNews(ReviewReason.UNREADABLE_PAYMENT, news, detail))
             continue
-        movement = Movement(transaction, amount, payment.currency, payment.paid_at, payment.payer)
         before = known.get(transaction)
         if before is None:
             known[transaction] = movement
@@ -102,12 +99,20 @@ def _new_money(
     return book, reviews
 
 
+def _movement(payment: Payment) -> Movement:
+    """What would be booked. Raises MoneyError, also without an id: two such payments would pass for one."""
+    if not payment.bank_transaction_id.strip():
+        raise MoneyError("no_transaction_id")
+    amount = to_minor(payment.amount, payment.currency)
+    return Movement(payment.bank_transaction_id, amount, payment.currency, payment.paid_at, payment.payer)
+
+
 def _status(qr: Qr, everything: Sequence[Movement], answer: Answer, now: datetime, rhythm: Rhythm) -> Status:
     if not qr.multi_use and _reached(qr, everything):
         return Status.COMPLETED
     if answer.status is BankStatus.CANCELLED:
         return Status.CANCELLED
-    if _ends_as_expired(qr, everything, answer, rhythm):
+    if _ends_as_expired(qr, answer, rhythm):
         return Status.EXPIRED
     if _money_seen(qr, everything, answer):
         return Status.PROCESSING
@@ -124,7 +129,9 @@ def _paid(qr: Qr, everything: Iterable[Movement]) -> int:
     return sum(movement.amount for movement in everything if movement.currency == qr.currency)
 
 
-def _ends_as_expired(qr: Qr, everything: Sequence[Movement], answer: Answer, rhythm: Rhythm) -> bool:
+def _ends_as_expired(qr: Qr, answer: Answer, rhythm: Rhythm) -> bool:
+    """Whether this answer ends the QR, were it not for money: it looks at nothing but the answer, so that the order
+    in which other news came does not matter."""
     if answer.from_list:
         return False
     due_query = due_query_at(qr.due_at, rhythm)
@@ -134,30 +141,32 @@ def _ends_as_expired(qr: Qr, everything: Sequence[Movement], answer: Answer, rhy
         return False
     if answer.status in (BankStatus.UNPAID, BankStatus.EXPIRED):
         return True
-    return qr.multi_use and answer.status is BankStatus.PAID and bool(everything)
+    return qr.multi_use and answer.status is BankStatus.PAID
 
 
 def _money_seen(qr: Qr, everything: Sequence[Movement], answer: Answer) -> bool:
     if answer.status is BankStatus.IN_PROCESS:
         return True
     if qr.multi_use:
-        return answer.status is BankStatus.PAID and not answer.payments
+        return answer.status is BankStatus.PAID and (bool(answer.unreadable) or not answer.payments)
     return answer.status is BankStatus.PAID or bool(everything)
 
 
 def _details_missing_since(
-    qr: Qr, answer: Answer, book: Sequence[Movement], everything: Sequence[Movement], now: datetime
-) -> datetime | None:
-    """Since when the bank says 'paid' without a payment that could be booked."""
-    if book or (everything and not answer.unreadable):
-        return None
-    if answer.status is BankStatus.PAID and not answer.payments:
+    qr: Qr, answer: Answer, everything: Sequence[Movement], now: datetime
+) -> datetime | None:  # fmt: skip
+    """Since when the bank speaks of money that cannot be booked: 'paid' and no payment, or an unreadable element."""
+    if answer.unreadable or (answer.status is BankStatus.PAID and not answer.payments and not everything):
         return qr.details_missing_since or now
+    if everything and not answer.from_list:
+        return None  # the bank's own answer shows nothing unreadable (any more); a list shows only one day
     return qr.details_missing_since
 
 
-def _sum_reviews(qr: Qr, everything: Sequence[Movement], status: Status) -> list[ReviewNews]:
-    """Reviews about the sum of a single-use QR's money, the same for every order in which it arrived."""
+def _sum_reviews(
+    qr: Qr, book: Sequence[Movement], everything: Sequence[Movement], status: Status
+) -> list[ReviewNews]:  # fmt: skip
+    """Reviews about the sum of a single-use QR's money, in the order in which it was paid."""
     if qr.multi_use or not everything:
         return []
     if qr.amount is None:
@@ -172,9 +181,11 @@ def _sum_reviews(qr: Qr, everything: Sequence[Movement], status: Status) -> list
         elif paid + movement.amount > qr.amount:
             reviews.append(_review(ReviewReason.OVERPAID, movement, qr))
         paid += movement.amount
-    if 0 < paid < qr.amount and status is Status.PROCESSING:
+    part = [movement for movement in _in_order(book) if movement.currency == qr.currency]
+    if part and paid < qr.amount and status is Status.PROCESSING:
+        # Named by the payment: the next part payment is news again, also when a person closed the review of this one.
         detail = {"paid": to_text(paid, qr.currency), **_expected(qr)}
-        reviews.append(ReviewNews(ReviewReason.AMOUNT_MISMATCH, "", detail))
+        reviews.append(ReviewNews(ReviewReason.AMOUNT_MISMATCH, part[-1].bank_transaction_id, detail))
     return reviews
 
 
@@ -198,14 +209,14 @@ def _conflict_reviews(qr: Qr, answer: Answer, everything: Sequence[Movement], st
 
 
 def _unreadable_reviews(
-    answer: Answer, status: Status, missing_since: datetime | None, now: datetime
+    answer: Answer, everything: Sequence[Movement], status: Status, missing_since: datetime | None, now: datetime
 ) -> list[ReviewNews]:
     """The day list usually brings the details; a day later, or when the QR ends, a person must look.
 
     An element that the list itself garbles is shown at once: nothing else will bring it.
     """
-    waited = missing_since is not None and now - missing_since >= DETAILS_PATIENCE
-    if not waited and not status.final and not answer.from_list:
+    spent = missing_since is not None and (status.final or now - missing_since >= DETAILS_PATIENCE)
+    if not spent and not status.final and not answer.from_list:
         return []
     reviews = [
         ReviewNews(
@@ -215,7 +226,7 @@ def _unreadable_reviews(
         )
         for element in answer.unreadable
     ]
-    if waited and not reviews:
+    if spent and not reviews and not everything:
         detail = {"problem": "paid without details", "bank_says": answer.bank_status}
         reviews.append(ReviewNews(ReviewReason.UNREADABLE_PAYMENT, "", detail))
     return reviews

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_PREC, Context, Decimal, InvalidOperation
 
 # Currencies whose minor unit is not two digits (ISO 4217, list one).
 _DIGITS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
@@ -16,10 +16,12 @@ CURRENCIES = frozenset(
     " HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD"
     " MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN"
     " PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD"
-    " TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG".split()
+    " TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG".split()
 )
 
 MAX_MINOR = 10**15  # ten trillion in a two-digit currency: far above any QR, and sums stay inside a BIGINT
+
+_EXACT = Context(prec=MAX_PREC)  # the default context would round a long tail of digits away, unseen
 
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,16}(\.[0-9]{1,18})?", re.ASCII)
 
@@ -53,7 +55,7 @@ def to_minor(amount: Decimal, currency: str) -> int:
         raise MoneyError("too_large")
     if amount.adjusted() < -minor_digits(currency):
         raise MoneyError("too_precise")
-    scaled = amount.scaleb(minor_digits(currency))
+    scaled = amount.scaleb(minor_digits(currency), context=_EXACT)
     minor = int(scaled)
     if minor != scaled:
         raise MoneyError("too_precise")

@@ -69,12 +69,16 @@ def after_check(
     luck: float,
     booked: bool = False,
 ) -> Plan:
-    """The plan after a check that got its answer (also 'no such QR'). Costs one of the budget unless it was free.
+    """The plan after a check that got its answer (also 'no such QR').
+
+    Costs one of the budget, unless it was free or the budget is spent already: else a person's grant would first pay
+    for the checks that an exhausted QR got meanwhile.
 
     `status` is the QR's status after the decision, `sent_at` when the question was sent, `luck` in [0, 1) sets the
     jitter, `booked` says that money was booked: that gives a multi-use QR its budget back.
     """
-    checks = qr.plan.checks if qr.plan.free else qr.plan.checks + 1
+    costs = not qr.plan.free and qr.plan.checks < qr.plan.max_checks
+    checks = qr.plan.checks + costs
     if booked and qr.multi_use:
         checks = 0
     plan = replace(qr.plan, seq=qr.plan.seq + 1, checks=checks, attempts=0, free=False)
@@ -88,8 +92,10 @@ def after_failed_attempt(qr: Qr, *, now: datetime, rhythm: Rhythm, luck: float) 
     """
     failed = qr.plan.attempts + 1
     if failed < rhythm.attempts:
-        wait = rhythm.backoff * 2 ** (failed - 1)
-        plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=failed, next_check_at=now + wait)
+        at, due_query = now + rhythm.backoff * 2 ** (failed - 1), due_query_at(qr.due_at, rhythm)
+        if due_query is not None and due_query > now:
+            at = min(at, due_query)
+        plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=failed, next_check_at=at)
         return replace(plan, state=open_state(plan)), False
     plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=0, free=False)
     return _resume(plan, qr, qr.status, None, now, rhythm, luck), True
@@ -100,14 +106,21 @@ def after_wait(plan: Plan, until: datetime) -> Plan:
     return replace(plan, state=open_state(plan), next_check_at=until)
 
 
-def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm) -> Plan:
-    """The plan when news came from elsewhere (the day list, a lost race): only what the status forces changes."""
+def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm, booked: bool = False) -> Plan:
+    """The plan when news came from elsewhere (the day list, a lost race): only what the news forces changes.
+
+    `booked` says that money was booked: that gives a multi-use QR its budget back, from wherever it came.
+    """
     if status.final:
         return _done(qr.plan)
-    if status is qr.status or qr.plan.state is not PlanState.PLANNED:
-        return qr.plan
-    earlier = min(qr.plan.next_check_at or now, now + rhythm.delay(status))
-    return replace(qr.plan, next_check_at=earlier, priority=PRIORITY_OF[status])
+    plan = replace(qr.plan, checks=0) if booked and qr.multi_use else qr.plan
+    waits = plan.state in (PlanState.PLANNED, PlanState.EXHAUSTED)
+    if not waits or open_state(plan) is not PlanState.PLANNED:
+        return plan
+    if status is qr.status and plan.state is PlanState.PLANNED:
+        return plan
+    earlier = min(plan.next_check_at or now, now + rhythm.delay(status))
+    return replace(plan, state=PlanState.PLANNED, next_check_at=earlier, priority=PRIORITY_OF[status])
 
 
 def open_state(plan: Plan) -> PlanState:
@@ -130,7 +143,7 @@ def _resume(
     due_query = due_query_at(qr.due_at, rhythm)
     unasked_due = due_query is not None and (sent_at is None or sent_at < due_query)
     if state is PlanState.EXHAUSTED:
-        at = _exhausted_moment(due_query if unasked_due else None, now, rhythm)
+        at = _exhausted_moment(due_query if unasked_due else None, status, now, rhythm)
     else:
         at = now + rhythm.delay(status) * (1 + rhythm.jitter * luck)
     # A failed due query (sent_at None, due moment past) waits its normal delay: it must not hammer the bank.
@@ -139,8 +152,10 @@ def _resume(
     return replace(plan, state=state, next_check_at=at, priority=PRIORITY_OF[status])
 
 
-def _exhausted_moment(due_query: datetime | None, now: datetime, rhythm: Rhythm) -> datetime:
+def _exhausted_moment(due_query: datetime | None, status: Status, now: datetime, rhythm: Rhythm) -> datetime:
     daily = now + EXHAUSTED_AT_THE_LATEST
     if due_query is None or due_query <= now:
         return daily
-    return due_query if rhythm.lists_by_payment_day else min(daily, due_query)
+    # Money that was seen and not booked is looked for daily: after a day without details a person must know.
+    patient = rhythm.lists_by_payment_day and status is not Status.PROCESSING
+    return due_query if patient else min(daily, due_query)

@@ -178,6 +178,16 @@ class QueueClient:
         with self._translated():
             self._redis.ping()
 
+    def script(self, source: str) -> Callable[[Sequence[Any]], Any]:
+        """A server-side script, to be called with its ARGV. Its calls raise RedisUnavailable."""
+        registered = self._redis.register_script(source)
+
+        def call(arguments: Sequence[Any]) -> Any:
+            with self._translated():
+                return registered(args=list(arguments))
+
+        return call
+
     def claim_database(self, database_id: str) -> None:
         """Tie this Redis to the database, once. Raises RefusedError when it carries another database's jobs."""
         with self._translated():

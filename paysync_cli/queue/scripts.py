@@ -203,11 +203,7 @@ return redis.error_reply('no spent job at place ' .. matched)
 # Removes the oldest spent jobs up to and with that one. Returns how many went.
 DROP_SPENT = """
 local prefix, kind, most, last_place, last_id = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]), ARGV[6]
-local function number(text)
-  if string.find(text, 'inf', 1, true) then return string.sub(text, 1, 1) == '-' and -math.huge or math.huge end
-  return tonumber(text)
-end
-local last_score = number(ARGV[4])
+local last_score = tonumber(ARGV[4])
 local function may_go(score, place, id)
   if score ~= last_score then return score < last_score end
   if place ~= last_place then return place < last_place end
@@ -218,8 +214,8 @@ while removed < most do
   local oldest, place, score
   for i = 1, 3 do
     local first = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. ARGV[6 + i], 0, 0, 'WITHSCORES')
-    if first[1] and (not score or number(first[2]) < score) then
-      oldest, place, score = first[1], i, number(first[2])
+    if first[1] and (not score or tonumber(first[2]) < score) then
+      oldest, place, score = first[1], i, tonumber(first[2])
     end
   end
   if not oldest or not may_go(score, place, oldest) then break end

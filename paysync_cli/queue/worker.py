@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import uuid4
@@ -40,6 +40,8 @@ FINISH_LINGER_S = 0.003
 WORKER_TTL_S = 90
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.2, 5.0
 TEARDOWN_S = 5.0
+CANCEL_AGAIN_S = 0.5
+PARKED_AT_MOST = 500  # jobs that wait for their bank beside those that hold a slot
 
 log = logging.getLogger("paysync.worker")
 
@@ -65,6 +67,10 @@ class Duties(Protocol):
         """Whether results wait to be written: then nothing new is claimed."""
         ...
 
+    def parked(self) -> int:
+        """How many running jobs wait for their bank's turn: they hold no slot."""
+        ...
+
     async def give_back(self, names: Sequence[JobName]) -> None:
         """Return these jobs to the plan: they were not asked, or their answers are lost."""
         ...
@@ -81,15 +87,6 @@ class Chore:
     name: str
     run: Callable[[], Awaitable[float]]
     woken_by_news: bool = False
-
-
-@dataclass
-class Pulse:
-    """What the worker did, for its own log line and for health."""
-
-    taken: int = 0
-    ended: int = 0
-    last_ended_at: float = field(default_factory=time.monotonic)
 
 
 class ConcurrentWorker(BaseWorker):
@@ -117,7 +114,7 @@ class ConcurrentWorker(BaseWorker):
         self._keep_finished = keep_finished
         self._keep_failed = keep_failed
         self._chores = chores
-        self.pulse = Pulse()
+        self.ended = 0
         self.cut_short = False
         self.stopped_by = ""
         connection = link.client(retry=Retry(NoBackoff(), 0))
@@ -144,11 +141,9 @@ class ConcurrentWorker(BaseWorker):
             await self._stopping.wait()
             await self._drain()
         finally:
-            for loop in loops:
-                loop.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await _end(loops)
             await self._leave()
-        return self.pulse.ended > 0
+        return self.ended > 0
 
     def stop(self, reason: str = "asked to stop") -> None:
         """Take nothing new and finish what is in flight inside the grace; called again, stop at once."""
@@ -166,6 +161,7 @@ class ConcurrentWorker(BaseWorker):
         self._loop = asyncio.get_running_loop()
         self._stopping, self._at_once = asyncio.Event(), asyncio.Event()
         self._slot_free, self._news, self._dispatch_news = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._running: dict[Claimed, asyncio.Task[None]] = {}
         self._endings: list[tuple[Claimed, Ended]] = []
         self._refused: list[tuple[str, bytes, str]] = []
@@ -217,13 +213,15 @@ class ConcurrentWorker(BaseWorker):
     async def _claim_once(self) -> None:
         if self._stopping.is_set():
             await asyncio.Event().wait()
-        free = self._concurrency - len(self._running)
+        parked = self._duties.parked()
+        free = min(self._concurrency - (len(self._running) - parked), PARKED_AT_MOST - parked)
         if free <= 0 or self._duties.congested():
             await self._wait(self._slot_free, IDLE_POLL_S)
             return
-        jobs = await self._claim(free)
-        for job in jobs:
-            self._start(job)
+        async with self._claiming:
+            jobs = await self._claim(free)
+            for job in jobs:
+                self._start(job)
         if len(jobs) < free:
             if self._burst and not jobs and not self._running and not self._endings and await self._duties.done():
                 self.stop("nothing is due")
@@ -251,7 +249,6 @@ class ConcurrentWorker(BaseWorker):
         self._endings_waiting.set()
 
     def _start(self, job: Claimed) -> None:
-        self.pulse.taken += 1
         task = asyncio.create_task(self._run(job), name=job.name.id)
         self._running[job] = task
 
@@ -299,8 +296,7 @@ class ConcurrentWorker(BaseWorker):
         del self._endings[: len(endings)]
         if not self._endings:
             self._endings_waiting.clear()
-        self.pulse.ended += len(endings)
-        self.pulse.last_ended_at = time.monotonic()
+        self.ended += len(endings)
 
     def _finish_arguments(self, endings: Sequence[tuple[Claimed, Ended]]) -> list[Any]:
         worked = sum(time.monotonic() - job.since for job, _ended in endings)
@@ -411,6 +407,9 @@ class ConcurrentWorker(BaseWorker):
 
     async def _drain(self) -> None:
         """Finish what is in flight inside the grace; whatever is left goes back to the plan."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TEARDOWN_S), self._claiming:
+                pass  # a batch on its way from Redis is in flight too
         running = set(self._running.values())
         at_once = asyncio.create_task(self._at_once.wait())
         deadline = time.monotonic() + self._grace_s
@@ -465,6 +464,18 @@ class ConcurrentWorker(BaseWorker):
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
+
+
+async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until they are gone: a library below may swallow a cancellation that meets its own time-out."""
+    pending = set(loops)
+    for _attempt in range(round(TEARDOWN_S / CANCEL_AGAIN_S)):
+        for loop in pending:
+            loop.cancel()
+        if not pending:
+            return
+        _done, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    log.warning("loops that do not end: %s", [loop.get_name() for loop in pending], extra={"event_name": "stuck_loops"})
 
 
 def _no_async_retry() -> Any:

@@ -53,7 +53,7 @@ def open_qrs(store: Database, *, bank: str | None, since: datetime | None) -> li
     """Every QR that is not final, registered since the moment given, the longest waiting first."""
     found: list[Qr] = []
     with store.read() as tx:
-        wanted = qrs.Wanted(bank=bank, since=since, sort="next-check", limit=PAGE)
+        wanted = qrs.Wanted(open_only=True, bank=bank, since=since, sort="next-check", limit=PAGE)
         while True:
             page, token = qrs.page(tx, wanted)
             found += [qr for qr in page if not qr.status.final]

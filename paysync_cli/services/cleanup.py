@@ -55,7 +55,7 @@ class CleanupReport:
 
     @property
     def outcome(self) -> str:
-        return "ok" if self.redis_error is None and self.orphans is not None else "partial"
+        return "ok" if self.redis_error is None else "partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class LastCleanup:
 
 def preview_cleanup(
     store: Database,
-    queue: QueueClient | None,
+    queue: QueueClient | RedisUnavailable | None,
     *,
     now: datetime,
     older_than: timedelta,
@@ -81,9 +81,8 @@ def preview_cleanup(
     """What `cleanup` would do now, by the same questions; changes nothing and needs no lock."""
     with store.read() as tx:
         checks = Tally(history.spent_checks(tx, now - older_than))
-    nothing_of_redis = CleanupReport(checks, None, None, None, dry_run=True)
-    if queue is None:
-        return nothing_of_redis
+    if not isinstance(queue, QueueClient):
+        return CleanupReport(checks, None, None, None, dry_run=True, redis_error=queue)
     try:
         completed = Tally(_past_their_time(queue, "completed", keep_completed).matched)
         failed = Tally(_past_their_time(queue, "failed", keep_failed).matched)
@@ -95,7 +94,7 @@ def preview_cleanup(
 
 def cleanup(
     store: Database,
-    queue: QueueClient | None,
+    queue: QueueClient | RedisUnavailable | None,
     *,
     now: datetime,
     older_than: timedelta,
@@ -109,8 +108,8 @@ def cleanup(
 ) -> CleanupReport:
     """Clean up and record the run; `progress` is told the number of each step.
 
-    Redis down (or `queue` None) leaves its parts undone and the report says so. Raises TryLater while another
-    cleanup runs, DatabaseUnavailable.
+    Redis down (`queue` the error it gave, or it fails on the way) leaves its parts undone and the report says so;
+    None means that there is no Redis to clean. Raises TryLater while another cleanup runs, DatabaseUnavailable.
     """
     lock = _Lock(store, owner, now, timer)
     try:
@@ -164,7 +163,7 @@ class _Lock:
         """Let the next one in. Where the database does not answer, the lease runs out by itself."""
         if self.lease is not None:
             with suppress(DatabaseUnavailable), self.store.write() as tx:
-                leases.give_up(tx, self.lease, self.now())
+                leases.give_up(tx, self.lease, self._began)
 
 
 def _locked(holder: Lease | None) -> TryLater:
@@ -190,15 +189,15 @@ def _forget_checks(lock: _Lock, before: datetime, progress: Callable[[int], None
 
 def _clean_redis(
     lock: _Lock,
-    queue: QueueClient | None,
+    queue: QueueClient | RedisUnavailable | None,
     checks: Tally,
     keep: tuple[int, int],
     judge: Judge,
     patience: timedelta,
     progress: Callable[[int], None],
 ) -> CleanupReport:
-    if queue is None:
-        return CleanupReport(checks, None, None, None, dry_run=False)
+    if not isinstance(queue, QueueClient):
+        return CleanupReport(checks, None, None, None, dry_run=False, redis_error=queue)
     try:
         completed, failed = (_retain(lock, queue, kind, n, progress) for kind, n in zip(KINDS, keep, strict=True))
         mended = recover(lock.store, queue, judge, patience=patience, lease=lock.lease)

@@ -25,40 +25,52 @@ log = logging.getLogger("paysync.dispatch")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A bank whose rows may be dispatched now; rows of another environment are never asked with this credential."""
+    """A bank whose rows may be dispatched now; rows of another environment are never asked with this credential.
+
+    `allowance` is how many of its rows may be queued or running: what its limits can use in about two seconds.
+    """
 
     bank: str
     environment: str
+    allowance: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchReport:
-    """What one round moved. `next_at` is the earliest moment that is not moved yet, None when nothing waits."""
+    """What one round moved.
+
+    `next_at` is the earliest moment that is not moved yet, None when nothing waits; `busy` how many banks have work.
+    """
 
     moved: int
     next_at: datetime | None
+    busy: int = 0
 
 
 def dispatch(
     store: Database, queue: QueueClient, database_id: str, scopes: Sequence[Scope], now: datetime
 ) -> DispatchReport:
     """Move what is due. Raises RedisUnavailable or DatabaseUnavailable; rows already taken go back to the plan."""
-    waiting = _waiting(store, scopes)
-    if not any(at <= now for _scope, _priority, at in waiting):
-        return DispatchReport(0, min((at for _scope, _priority, at in waiting), default=None))
-    room = queue.room(QUEUE_BOUND)
-    taken = _take(store, [(scope, priority) for scope, priority, at in waiting if at <= now], room, now)
+    waiting, under_way = _look(store, scopes)
+    due = [(scope, priority) for scope, priority, at in waiting if at <= now]
+    busy = len({scope.bank for scope, _priority in due} | {bank for bank, n in under_way.items() if n})
+    if not due:
+        return DispatchReport(0, min((at for _scope, _priority, at in waiting), default=None), busy)
+    taken = _take(store, due, queue.room(QUEUE_BOUND), now)
     _push(store, queue, database_id, taken)
-    return DispatchReport(len(taken), min((at for _scope, _priority, at in _waiting(store, scopes)), default=None))
+    waiting, _under_way = _look(store, scopes)
+    return DispatchReport(len(taken), min((at for _scope, _priority, at in waiting), default=None), busy)
 
 
-def _waiting(store: Database, scopes: Sequence[Scope]) -> list[tuple[Scope, Priority, datetime]]:
+def _look(store: Database, scopes: Sequence[Scope]) -> tuple[list[tuple[Scope, Priority, datetime]], dict[str, int]]:
+    """The earliest moment per bank and priority, and how many rows of each bank are under way."""
     with store.read() as tx:
-        return [
+        waiting = [
             (scope, priority, at)
             for scope in scopes
             for priority, at in qrs.next_due_at(tx, scope.bank, scope.environment).items()
         ]
+        return waiting, {scope.bank: qrs.count_queued(tx, scope.bank, scope.environment) for scope in scopes}
 
 
 def _take(
@@ -67,13 +79,18 @@ def _take(
     """The longest due rows, the urgent queues first; banks share a queue's room evenly."""
     taken: list[qrs.Due] = []
     with store.write() as tx:
+        left_to = {
+            scope.bank: scope.allowance - qrs.count_queued(tx, scope.bank, scope.environment)
+            for scope in {scope.bank: scope for scope, _priority in due}.values()
+        }
         for priority in Priority:
             scopes = [scope for scope, of in due if of is priority]
             for left, scope in zip(range(len(scopes), 0, -1), scopes, strict=True):
-                share = min(room[priority] // left, BATCH_LIMIT)
+                share = min(room[priority] // left, BATCH_LIMIT, left_to[scope.bank])
                 if share > 0:
                     rows = qrs.take_due(tx, scope.bank, scope.environment, priority, now, share)
                     room[priority] -= len(rows)
+                    left_to[scope.bank] -= len(rows)
                     taken += rows
     return taken
 

@@ -18,6 +18,7 @@ from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services.batching import Batch
+from paysync_cli.services.gate import Closed, Fair, Gate
 from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record
 from paysync_cli.services.words import span_in_words
 from paysync_cli.store import qrs
@@ -51,7 +52,19 @@ class Stopped:
 class Engine:
     """Runs the checks of one worker process. Implements the worker's `Duties`."""
 
-    def __init__(self, store: Database, banks: Mapping[str, OpenBank], clock: Clock, stopped: Stopped) -> None:
+    def __init__(
+        self,
+        store: Database,
+        banks: Mapping[str, OpenBank],
+        clock: Clock,
+        stopped: Stopped,
+        gate: Gate,
+        *,
+        concurrency: int = 1,
+    ) -> None:
+        self.fair = Fair(concurrency)
+        self._gate = gate
+        self._slots = asyncio.Semaphore(concurrency)
         self._store = store
         self._banks = banks
         self._clock = clock
@@ -73,12 +86,32 @@ class Engine:
         if bank is None or bank.environment != qr.environment or qr.bank in self._stopped.reasons:
             await self.give_back([name])
             return Ended("gone")
-        self._log_attempt(qr, bank.rhythm, queue)
-        asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
+        try:
+            asked = await self._ask(bank, qr, queue)
+        except Closed as closed:
+            await self._give_back_unasked(name, qr, closed)
+            return Ended("gone")
         recorded = await self._write_patiently(asked)
         self._heed_refusal(qr, recorded)
         log_story(recorded, bank.rhythm)
         return Ended(recorded.how, recorded.reason)
+
+    async def _ask(self, bank: OpenBank, qr: Qr, queue: str) -> Asked:
+        """Ask, once the bank's gate lets us and a slot is free. Raises Closed."""
+        async with self.fair.share(qr.bank), self._gate.question(qr.bank) as answered, self._slots:
+            self._log_attempt(qr, bank.rhythm, queue)
+            asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
+            answered(asked.failure is None or asked.failure.outcome != "unavailable")
+            return asked
+
+    async def _give_back_unasked(self, name: JobName, qr: Qr, closed: Closed) -> None:
+        """The row stays due while its bank is closed; one that is only too early for the rate gets its moment."""
+        at = self._clock.now() + self._clock.span(closed.wait_s or 0.0) if closed.reason == "rate" else None
+        await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
+        log.debug("%s: not asked: %s", qr.qr_id, closed.reason, extra={**_of(qr), "event_name": "check_not_asked"})
+
+    def parked(self) -> int:
+        return self.fair.waiting + self._gate.waiting
 
     def congested(self) -> bool:
         return self._write.groups_waiting >= 1
@@ -92,6 +125,7 @@ class Engine:
         return await asyncio.to_thread(self._nothing_left)
 
     def close(self) -> None:
+        self._gate.close()
         self._load.close()
         self._write.close()
 
@@ -120,15 +154,16 @@ class Engine:
     def _write_group(self, group: Sequence[Asked]) -> list[Recorded]:
         return record(self._store, group, Judge(self._rhythms, self._clock.now(), random.random))
 
-    def _put_back(self, rows: Sequence[tuple[int, int]]) -> None:
+    def _put_back(self, rows: Sequence[tuple[int, int]], at: datetime | None = None) -> None:
         with self._store.write() as tx:
-            qrs.put_back(tx, rows)
+            qrs.put_back(tx, rows, at=at)
 
     def _nothing_left(self) -> bool:
         now = self._clock.now()
+        closed = self._gate.closed(list(self._banks))
         with self._store.read() as tx:
             for name, bank in self._banks.items():
-                if name in self._stopped.reasons:
+                if name in self._stopped.reasons or name in closed:
                     continue
                 if qrs.next_due_at(tx, name, bank.environment, ripe=now):
                     return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -58,26 +58,32 @@ class NumberedItem:
 
 @dataclass(slots=True)
 class Tally:
-    """What was found and done so far; each written chunk counts as a whole.
+    """What was found and done so far; `done` counts the lines of chunks that are written.
 
-    `bad_lines` and `items` hold the first KEPT; items are only those that are not `created`.
+    `bad_lines`, `conflicts` and `others` (neither created nor conflict) hold the first KEPT of each.
     """
 
     lines: int = 0
     done: int = 0
     invalid: int = 0
     bad_lines: tuple[BadLine, ...] = ()
-    counts: Counter[Outcome] | None = None
-    items: tuple[NumberedItem, ...] = ()
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    conflicts: list[NumberedItem] = field(default_factory=list)
+    others: list[NumberedItem] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
-        return (self.counts or Counter())[outcome]
+        return self.counts[outcome]
+
+    @property
+    def items(self) -> list[NumberedItem]:
+        """The first KEPT that are not `created`, by line; conflicts are never crowded out by the others."""
+        some = [*self.conflicts, *self.others][:KEPT]
+        return sorted(some, key=lambda one: one.line)
 
     @property
     def items_cut(self) -> int:
         """How many items worth telling did not fit."""
-        worth_telling = sum((self.counts or Counter()).values()) - self.count(Outcome.CREATED)
-        return worth_telling - len(self.items)
+        return self.counts.total() - self.count(Outcome.CREATED) - len(self.items)
 
 
 class Writer(Protocol):
@@ -95,19 +101,19 @@ class Import:
         self._default = default
         self._now = now
         self._stamp = source.stamp()
-        self.tally = Tally(counts=Counter())
+        self.tally = Tally()
 
     def examine(self, advance: Advance) -> Tally:
         """The first pass: every line judged, nothing written. Raises InputError when the file cannot be read at all."""
         bad: list[BadLine] = []
         with SeenQrs() as seen:
-            for line, judged in self._judged(seen):
+            for _line, judged in self._judged(seen):
                 self.tally.lines += 1
                 if isinstance(judged, BadLine):
                     self.tally.invalid += 1
                     if len(bad) < KEPT:
                         bad.append(judged)
-                if line.number % CHUNK == 0:
+                if self.tally.lines % CHUNK == 0:
                     advance(CHUNK)
         self.tally.bad_lines = tuple(bad)
         return self.tally
@@ -119,7 +125,7 @@ class Import:
         """
 
         def into_store(requests: list[Request], target: Target) -> EnqueueReport:
-            return enqueue(
+            report = enqueue(
                 store,
                 requests,
                 bank=target.bank.name,
@@ -128,6 +134,8 @@ class Import:
                 now=self._now,
                 wish=wish,
             )
+            self.tally.done += len(requests)
+            return report
 
         return self._take_in(into_store, advance)
 
@@ -172,18 +180,12 @@ class Import:
             self._count(bank, [number for number, _request in numbered], report)
 
     def _count(self, bank: str, numbers: list[int], report: EnqueueReport) -> None:
-        tally = self.tally
-        assert tally.counts is not None
-        tally.done += len(numbers)
-        tally.counts.update(item.outcome for item in report.items)
-        room = KEPT - len(tally.items)
-        if room > 0:
-            worth_telling = [
-                NumberedItem(number, bank, item)
-                for number, item in zip(numbers, report.items, strict=True)
-                if item.outcome is not Outcome.CREATED
-            ]
-            tally.items += tuple(worth_telling[:room])
+        for number, item in zip(numbers, report.items, strict=True):
+            self.tally.counts[item.outcome] += 1
+            if item.outcome is not Outcome.CREATED:
+                kept = self.tally.conflicts if item.outcome is Outcome.CONFLICT else self.tally.others
+                if len(kept) < KEPT:
+                    kept.append(NumberedItem(number, bank, item))
 
     def _judged(self, seen: SeenQrs) -> Iterator[tuple[Line, BadLine | tuple[str, Request]]]:
         """Every line with its bank and request, or with what is wrong: the one rule of both passes."""

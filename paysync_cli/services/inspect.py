@@ -47,7 +47,7 @@ def inspect(
 ) -> QrReport:
     """The QR with its whole story, from one snapshot; its job too while Redis answers. Raises as `find_one`."""
     with store.read() as tx:
-        qr = _the_one(tx, qr_id, bank, environment)
+        qr = the_one(tx, qr_id, bank, environment)
         story = history.story(tx, qr.id)
         paid = ledger.paid(tx, [qr.id]).get(qr.id, 0)
     return QrReport(qr, paid, story, _job_of(queue, qr))
@@ -59,10 +59,11 @@ def find_one(store: Database, qr_id: str, bank: str | None = None, environment: 
     Raises NotFound, with ids that begin alike; UsageError when several banks or environments have one.
     """
     with store.read() as tx:
-        return _the_one(tx, qr_id, bank, environment)
+        return the_one(tx, qr_id, bank, environment)
 
 
-def _the_one(tx: Tx, qr_id: str, bank: str | None, environment: str | None) -> Qr:
+def the_one(tx: Tx, qr_id: str, bank: str | None = None, environment: str | None = None) -> Qr:
+    """`find_one` inside a transaction of the caller's."""
     found = [qr for qr in qrs.by_qr_id(tx, qr_id, bank) if environment in (None, qr.environment)]
     if not found:
         raise _unknown(tx, qr_id, bank, environment)

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from paysync_cli.payments.qr import Qr
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.names import JobName
-from paysync_cli.services.sync import Asked, Failure, Judge, record
-from paysync_cli.store import qrs
-from paysync_cli.store.database import Database
+from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, record
+from paysync_cli.store import leases, qrs
+from paysync_cli.store.database import Database, slices
 from paysync_cli.store.leases import Lease
 
 PATIENCE_S = 15.0  # after dispatch, before a missing job is believed to be lost (real seconds)
@@ -58,21 +58,27 @@ def recover(
     if not absent and not lost:
         return JanitorReport(0, 0)
     with store.write() as tx:
+        if lease is not None and not leases.still_held(tx, lease):
+            return JanitorReport(0, 0)
         put_back = qrs.put_back(tx, [(qr.id, qr.plan.seq) for qr in absent], lease=lease)
     if lost:
+        # Before the record: a trace left behind would show the job as started for ever.
         queue.forget([_name(qr) for qr in lost])
-        _record_lost(store, lost, judge)
-    if put_back or lost:
+    recorded = _record_lost(store, lost, judge, lease)
+    if put_back or recorded:
         log.warning(
-            "%d checks were put back to the plan, %d were lost with their worker", put_back, len(lost),
-            extra={"event_name": "janitor", "put_back": put_back, "lost": len(lost)},
+            "%d checks were put back to the plan, %d were lost with their worker", put_back, recorded,
+            extra={"event_name": "janitor", "put_back": put_back, "lost": recorded},
         )  # fmt: skip
-    return JanitorReport(put_back, len(lost))
+    return JanitorReport(put_back, recorded)
 
 
-def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge) -> None:
-    failure = Failure("attempt", "worker_lost", "the worker that asked did not live to record the answer")
-    record(store, [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=failure) for qr in lost], judge)
+def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None) -> int:
+    """Record the failed attempts; how many rows still waited for theirs."""
+    failure = Failure("attempt", WORKER_LOST, "the worker that asked did not live to record the answer")
+    asked = [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=failure) for qr in lost]
+    recorded = [one for some in slices(asked) for one in record(store, some, judge, lease=lease)]
+    return sum(one.outcome == WORKER_LOST for one in recorded)
 
 
 def _name(qr: Qr) -> JobName:

@@ -6,17 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from paysync_cli.language import _
-from paysync_cli.payments.money import to_text
+from paysync_cli.payments.money import MoneyError, to_minor, to_text
 from paysync_cli.payments.qr import Answer, Payment, Plan, Qr
 from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, due_query_at, first_plan, quiet_status
-from paysync_cli.payments.status import BankStatus, PlanState, Priority
+from paysync_cli.payments.status import BankStatus, PlanState, Priority, Status
 from paysync_cli.services.sweep import NOBODYS_SEQ, payment_from_detail
 from paysync_cli.services.sync import Asked, Judge, record_in
 from paysync_cli.store import banks as bank_rows
-from paysync_cli.store import history, qrs
+from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.database import Database, Tx
 
 CHUNK = 1_000  # requests in one transaction
@@ -30,6 +31,7 @@ class Outcome(StrEnum):
     MOVED = "moved"
     CONFLICT = "conflict"
     FINAL = "final"
+    UPDATED = "updated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Request:
 class Wish:
     """When and how to ask, the same for all requests of a call.
 
-    `at` None means: a new QR at once, a known one stays as planned. `more_checks` grants budget (audited as `who`).
+    `at` None means: a new QR at once, a known one stays as planned. `more_checks` grants budget, `update` lets what
+    was said replace what is known of an open, unpaid QR (both audited as `who`).
     """
 
     at: datetime | None = None
@@ -58,11 +61,12 @@ class Wish:
     priority: Priority | None = None
     more_checks: int = 0
     who: str = ""
+    update: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The outcome of one request; `detail` says what differs for a conflict."""
+    """The outcome of one request; `detail` says what differs for a conflict, what is new for an update."""
 
     qr_id: str
     outcome: Outcome
@@ -120,6 +124,7 @@ def preview(
         if store is not None:
             with store.read() as tx:
                 known = qrs.known(tx, bank, environment, [request.qr_id for request in chunk])
+                call.look_for_money(tx, known)
         for request in chunk:
             qr = known.get(request.qr_id)
             if qr is None:
@@ -128,7 +133,8 @@ def preview(
                 call.answered.add(request.qr_id)
                 items.append(Item(request.qr_id, Outcome.CREATED, qr.plan.next_check_at))
             else:
-                items.append(call.judge(qr, request)[0])
+                item, known[request.qr_id] = call.judge(qr, request)
+                items.append(item)
     return EnqueueReport(tuple(items))
 
 
@@ -140,7 +146,10 @@ def as_registered(new: qrs.NewQr) -> Qr:
 
 @dataclass(slots=True)
 class _Call:
-    """One call of `enqueue`. A wish holds once for each QR: `answered` are those it was applied to."""
+    """One call of `enqueue`. A wish holds once for each QR: `answered` are those it was applied to.
+
+    `paid` are the known rows that money is booked for.
+    """
 
     bank: str
     environment: str
@@ -148,22 +157,42 @@ class _Call:
     now: datetime
     wish: Wish
     answered: set[str] = field(default_factory=set)
+    paid: set[int] = field(default_factory=set)
+
+    def look_for_money(self, tx: Tx, known: Mapping[str, Qr]) -> None:
+        """Learn which of these rows money is booked for: only an update wants to know."""
+        if self.wish.update:
+            self.paid |= ledger.of(tx, [qr.id for qr in known.values()]).keys()
 
     def new_qr(self, request: Request) -> qrs.NewQr:
         return _new_qr(request, self.bank, self.environment, self.rhythm, self.now, self.wish)
 
-    def judge(self, qr: Qr, request: Request) -> tuple[Item, Plan]:
-        """The outcome for a QR that is known, and the plan it shall have (its own when nothing changes)."""
+    def judge(self, qr: Qr, request: Request) -> tuple[Item, Qr]:
+        """The outcome for a QR that is known, and what its row shall be (itself when nothing changes)."""
         wish = Wish() if qr.qr_id in self.answered else self.wish
         self.answered.add(qr.qr_id)
         differs = _differences(qr, request)
         if differs:
-            return Item(qr.qr_id, Outcome.CONFLICT, qr.plan.next_check_at, differs), qr.plan
+            return self._update(qr, request, differs, wish) if wish.update else _conflict(qr, differs)
         if qr.status.final:
-            return Item(qr.qr_id, Outcome.FINAL, None, qr.status.value), qr.plan
+            return Item(qr.qr_id, Outcome.FINAL, None, qr.status.value), qr
         plan = _wished_plan(qr, self.now, wish)
         outcome = Outcome.ALREADY_PLANNED if plan == qr.plan else Outcome.MOVED
-        return Item(qr.qr_id, outcome, plan.next_check_at), plan
+        return Item(qr.qr_id, outcome, plan.next_check_at), replace(qr, plan=plan)
+
+    def _update(self, qr: Qr, request: Request, differs: Differences, wish: Wish) -> tuple[Item, Qr]:
+        refusal = _refusal(qr, request, differs, paid=qr.id in self.paid)
+        if refusal is not None:
+            return _conflict(qr, differs, refusal)
+        said = _as_said(qr, request)
+        plan = _within_due(_wished_plan(said, self.now, wish), said.due_at, self.now, self.rhythm)
+        old, new = _spoken(qr), _spoken(said)
+        detail = "; ".join(
+            _("{field} was {old}, is {new}").format(field=name, old=old[name] or _("none"), new=new[name] or _("none"))
+            for name in old
+            if old[name] != new[name]
+        )
+        return Item(qr.qr_id, Outcome.UPDATED, plan.next_check_at, detail), replace(said, plan=plan)
 
 
 def _chunks(requests: Sequence[Request]) -> Iterable[Sequence[Request]]:
@@ -190,6 +219,7 @@ def _enqueue_chunk(tx: Tx, requests: Sequence[Request], call: _Call) -> list[Ite
     # Whoever was registered by somebody else between the two statements, or is named twice, is judged as known.
     again = [qr_id for qr_id, times in ids.items() if qr_id not in before and (qr_id not in inserted or times > 1)]
     known = before | qrs.known(tx, call.bank, call.environment, again, lock=True)
+    call.look_for_money(tx, before)
     items = []
     for request in requests:
         if request.qr_id in inserted and request.qr_id not in call.answered:
@@ -229,25 +259,47 @@ def _adopt_strays(tx: Tx, inserted: Mapping[str, int], call: _Call) -> dict[str,
 
 
 def _answer_known(tx: Tx, known: dict[str, Qr], request: Request, call: _Call) -> Item:
-    """Judge a known QR, write its new plan and, when budget was granted, who granted it."""
+    """Judge a known QR, write what it became and, for a grant or an update, who decided it."""
     qr = known[request.qr_id]
-    item, plan = call.judge(qr, request)
-    if plan == qr.plan:
+    item, after = call.judge(qr, request)
+    if after == qr:
         return item
-    if not qrs.replan(tx, qr, plan):
+    columns = _changed_columns(qr, after)
+    if not qrs.replan(tx, qr, after.plan, extra=columns):
         return Item(qr.qr_id, Outcome.ALREADY_PLANNED, qr.plan.next_check_at)
-    known[request.qr_id] = replace(qr, plan=plan)
-    if plan.max_checks != qr.plan.max_checks:
-        history.record_action(
-            tx,
-            at=call.now,
-            who=call.wish.who,
-            action="grant_checks",
-            what=f"{qr.bank}/{qr.qr_id}",
-            qr=qr.id,
-            detail={"before": qr.plan.max_checks, "after": plan.max_checks},
-        )
+    known[request.qr_id] = replace(after, version=qr.version + bool(columns))
+    _audit(tx, qr, after, call)
     return item
+
+
+def _changed_columns(before: Qr, after: Qr) -> dict[str, object]:
+    """The columns that an update changed."""
+    pairs = {
+        "amount_minor": (before.amount, after.amount),
+        "currency": (before.currency, after.currency),
+        "account": (before.account, after.account),
+        "due_at": (before.due_at, after.due_at),
+        "multi_use": (before.multi_use, after.multi_use),
+    }
+    return {column: new for column, (old, new) in pairs.items() if old != new}
+
+
+def _audit(tx: Tx, before: Qr, after: Qr, call: _Call) -> None:
+    """Who granted checks, who changed what the QR is about."""
+
+    def record(action: str, detail: Mapping[str, object]) -> None:
+        what = f"{before.bank}/{before.qr_id}"
+        history.record_action(
+            tx, at=call.now, who=call.wish.who, action=action, what=what, qr=before.id, detail=detail
+        )  # fmt: skip
+
+    if after.plan.max_checks != before.plan.max_checks:
+        record("grant_checks", {"before": before.plan.max_checks, "after": after.plan.max_checks})
+    old, new = _spoken(before), _spoken(after)
+    changed = [name for name in old if old[name] != new[name]]
+    if changed:
+        record("update_qr", {"before": {name: old[name] or None for name in changed},
+                             "after": {name: new[name] or None for name in changed}})  # fmt: skip
 
 
 def _new_qr(request: Request, bank: str, environment: str, rhythm: Rhythm, now: datetime, wish: Wish) -> qrs.NewQr:
@@ -291,22 +343,83 @@ def _wished_plan(qr: Qr, now: datetime, wish: Wish) -> Plan:
     return plan
 
 
-def _differences(qr: Qr, request: Request) -> str | None:
+def _within_due(plan: Plan, due_at: datetime | None, now: datetime, rhythm: Rhythm) -> Plan:
+    """The plan with the due moment not slept through. One that is dispatched is planned anew by its own check."""
+    due_query = due_query_at(due_at, rhythm)
+    if due_query is None or plan.next_check_at is None or plan.state is PlanState.QUEUED:
+        return plan
+    return replace(plan, next_check_at=min(plan.next_check_at, max(due_query, now)))
+
+
+Differences = Mapping[str, tuple[str, str]]
+"""For each field that was said and is known otherwise: what is known, and what was said."""
+
+
+def _differences(qr: Qr, request: Request) -> Differences:
     """What differs among the fields that were said; an amount counts in its currency, said or not."""
-    pairs = {
-        "amount": (_amount(qr.amount, qr.currency), _amount(request.amount, request.currency)),
-        "currency": (qr.currency, request.currency),
-        "account": (qr.account, request.account),
-        "due": (_moment(qr.due_at), _moment(request.due_at)),
-        "multi_use": (str(qr.multi_use).lower(), str(request.multi_use).lower()),
-        "issued_at": (_moment(qr.issued_at), _moment(request.issued_at)),
-    }
-    differs = [
+    known, said = _spoken(qr), _spoken(request)
+    return {name: (known[name], said[name]) for name in known if name in request.given and known[name] != said[name]}
+
+
+def _conflict(qr: Qr, differs: Differences, remark: str | None = None) -> tuple[Item, Qr]:
+    sentences = [
         _("{field} is {old}, not {new}").format(field=name, old=old or _("none"), new=new or _("none"))
-        for name, (old, new) in pairs.items()
-        if name in request.given and old != new
+        for name, (old, new) in differs.items()
     ]
-    return "; ".join(differs) or None
+    detail = "; ".join([*sentences, remark] if remark is not None else sentences)
+    return Item(qr.qr_id, Outcome.CONFLICT, qr.plan.next_check_at, detail), qr
+
+
+def _refusal(qr: Qr, request: Request, differs: Differences, *, paid: bool) -> str | None:
+    """Why an update may not be done; None when it may."""
+    if qr.status.final:
+        return _("it is {status} already").format(status=qr.status.value)
+    if paid or qr.status is Status.PROCESSING:
+        return _("money has come for it already")
+    if "issued_at" in differs:
+        return _("issued_at is never updated")
+    if "amount" in differs and "currency" not in request.given and qr.currency != request.currency:
+        return _("its currency is another one: say --currency too")
+    if "currency" in differs and "amount" not in request.given and _in_currency(qr, request.currency) is None:
+        return _("its amount does not fit the new currency: say --amount too")
+    return None
+
+
+def _as_said(qr: Qr, request: Request) -> Qr:
+    """The row with everything that was said; an amount that was not keeps its figures in a new currency."""
+    given = request.given
+    currency = request.currency if "currency" in given else qr.currency
+    kept = None if qr.amount is None else _in_currency(qr, currency)
+    return replace(
+        qr,
+        amount=request.amount if "amount" in given else kept,
+        currency=currency,
+        account=request.account if "account" in given else qr.account,
+        due_at=request.due_at if "due" in given else qr.due_at,
+        multi_use=request.multi_use if "multi_use" in given else qr.multi_use,
+    )
+
+
+def _in_currency(qr: Qr, currency: str) -> int | None:
+    """The QR's figures as minor units of this currency, 0 for any amount; None when it has fewer digits."""
+    if qr.amount is None:
+        return 0
+    try:
+        return to_minor(Decimal(to_text(qr.amount, qr.currency)), currency)
+    except MoneyError:
+        return None
+
+
+def _spoken(one: Qr | Request) -> dict[str, str]:
+    """What a QR is about, as people read it, by the names of the fields of a request; empty for nothing."""
+    return {
+        "amount": _amount(one.amount, one.currency),
+        "currency": one.currency,
+        "account": one.account,
+        "due": _moment(one.due_at),
+        "multi_use": str(one.multi_use).lower(),
+        "issued_at": _moment(one.issued_at),
+    }
 
 
 def _amount(minor: int | None, currency: str) -> str:

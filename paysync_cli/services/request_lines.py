@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from paysync_cli.errors import Fault, InputError
 from paysync_cli.language import _, ngettext
@@ -38,7 +38,7 @@ _FOREIGN = (
 class Source:
     """An open binary file that can be read twice. `name` is what sentences call it."""
 
-    file: IO[bytes]
+    file: BinaryIO
     name: str
 
     def stamp(self) -> tuple[int, int]:
@@ -66,35 +66,16 @@ def read_lines(source: Source) -> Iterator[Line]:
     head = source.file.read(4096)
     _refuse_foreign(head, source.name)
     source.file.seek(0)
-    text = io.TextIOWrapper(_Unclosed(source.file), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    lines = _PhysicalLines(text, source.name)
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if not first:
         raise InputError(_("{name} is empty.").format(name=source.name), code="empty_file")
-    if first in (b"{", b"[") or source.name.lower().endswith(_JSON_SUFFIXES):
-        yield from _json_lines(lines)
-    else:
-        yield from _csv_lines(lines)
-
-
-class _Unclosed(io.BufferedReader):
-    """A reader that leaves its file open: it is read a second time."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(_Chunks(file), 65_536)
-
-
-class _Chunks(io.RawIOBase):
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        piece = self._file.read(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+    is_json = first in (b"{", b"[") or source.name.lower().endswith(_JSON_SUFFIXES)
+    text = io.TextIOWrapper(source.file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        lines = _PhysicalLines(text, source.name)
+        yield from _json_lines(lines) if is_json else _csv_lines(lines)
+    finally:
+        text.detach()  # else the wrapper would close the file, which is read a second time
 
 
 class _PhysicalLines:
@@ -262,7 +243,7 @@ def _json_lines(lines: _PhysicalLines) -> Iterator[Line]:
             yield Line(number, fault=lines.fault)
             continue
         try:
-            yield Line(number, _json_fields(text))
+            yield Line(number, _json_fields(text.rstrip("\r\n")))
         except ValueError as problem:
             yield Line(number, fault=Fault("bad_json", str(problem)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
@@ -75,9 +75,31 @@ def parse_request(fields: Mapping[str, str], bank: BankDefaults, now: datetime) 
     if due_at is not None and issued_at is not None and due_at < issued_at:
         reading.refuse("due", _("due {due} is before issued_at {issued}.").format(
             due=shown(fields["due"]), issued=shown(fields["issued_at"])))  # fmt: skip
+    reading.refuse_unknown(FIELDS)
     reading.finish()
     given = frozenset(fields) - {"qr_id"}
     return Request(qr_id, amount, currency, account, due_at, multi_use, issued_at, given)
+
+
+def parse_requests(
+    qr_ids: Sequence[str], shared: Mapping[str, str], bank: BankDefaults, now: datetime
+) -> list[Request]:
+    """Requests that differ only in their id. Raises InputError with each different fault once."""
+    requests: list[Request] = []
+    faults: dict[Fault, None] = {}
+    for qr_id in qr_ids:
+        try:
+            requests.append(parse_request({**shared, "qr_id": qr_id}, bank, now))
+        except InputError as error:
+            faults |= dict.fromkeys(error.faults)
+    if faults:
+        raise invalid(list(faults))
+    return requests
+
+
+def invalid(faults: Sequence[Fault]) -> InputError:
+    """One error that carries all of these faults."""
+    return InputError(faults[0].message, code=faults[0].code, faults=faults)
 
 
 def parse_wish(
@@ -97,9 +119,8 @@ def parse_wish(
     """
     if sum((within is not None, at is not None, now_wanted)) > 1:
         raise InputError(_("--in, --at and --now exclude each other: say one of them."), code="usage")
-    reading = _Reading(
-        {name: text for name, text in (("in", within), ("at", at), ("priority", priority)) if text is not None}
-    )
+    said = {"in": within, "at": at, "priority": priority}
+    reading = _Reading({name: text for name, text in said.items() if text is not None})
     asked_at = now if now_wanted else None
     asked_at = reading.optional("in", partial(_read_span, now=now), asked_at)
     asked_at = reading.optional("at", partial(_read_ask_at, zone=zone, now=now), asked_at)
@@ -248,14 +269,15 @@ class _Reading:
         self.refused.add(name)
         self._faults.append(Fault(f"invalid_{name}", sentence))
 
+    def refuse_unknown(self, known: tuple[str, ...]) -> None:
+        for name in self._fields:
+            if name not in known:
+                self._faults.append(Fault("unknown_field", unknown_field(name, known)))
+
     def finish(self) -> None:
         """Raise InputError when anything was wrong."""
-        for name in self._fields:
-            if name not in FIELDS and name not in ("in", "at", "priority"):
-                self._faults.append(Fault("unknown_field", unknown_field(name, FIELDS)))
         if self._faults:
-            first = self._faults[0]
-            raise InputError(first.message, code=first.code, faults=self._faults)
+            raise invalid(self._faults)
 
     def _read(self, name: str, read: Callable[[str], T], default: D) -> T | D:
         try:

@@ -21,6 +21,11 @@ class SchemaReport:
     def up_to_date(self) -> bool:
         return self.version == self.head
 
+    @property
+    def newer(self) -> bool:
+        """A later paysync wrote it: this one refuses to touch it."""
+        return self.version is not None and self.version not in schema.KNOWN
+
 
 def look_at_schema(database: Database) -> SchemaReport:
     """The version as it is. Raises DatabaseUnavailable."""

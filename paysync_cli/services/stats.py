@@ -11,7 +11,7 @@ from typing import Any
 from paysync_cli.errors import PaysyncError
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.queue.client import QueueClient, WorkerSeen
-from paysync_cli.store import history, leases, qrs
+from paysync_cli.store import banks, history, leases, qrs
 from paysync_cli.store.database import Database, Tx
 
 DAY = timedelta(hours=24)
@@ -29,6 +29,7 @@ class BankFigures:
     states: Mapping[PlanState, int]
     waiting: int  # due and not dispatched yet
     oldest_due_s: float
+    last_sweep: datetime | None
 
     @property
     def open(self) -> int:
@@ -79,6 +80,11 @@ class Books:
     def oldest_due_s(self) -> float:
         return max((bank.oldest_due_s for bank in self.banks), default=0.0)
 
+    @property
+    def last_sweep(self) -> datetime | None:
+        """When the bank that waits longest for its next sweep had its last one."""
+        return min((bank.last_sweep for bank in self.banks if bank.last_sweep is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
@@ -93,12 +99,14 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class StatsReport:
-    """`jobs` is None when Redis is down: `redis_error` says how. `server` is empty when no Redis was asked."""
+    """`jobs` is None when Redis is down: `redis_error` says how. `server` is None when no Redis was asked, and empty
+    when an ACL keeps its figures from us.
+    """
 
     books: Books
     jobs: Jobs | None
     workers: Sequence[WorkerSeen]
-    server: Mapping[str, Any]
+    server: Mapping[str, Any] | None
     redis_error: PaysyncError | None
     where: Mapping[str, object]
 
@@ -124,7 +132,7 @@ def gather_stats(
     """
     with store.read() as tx:
         books = _books(tx, now, configured, bank)
-    report = StatsReport(books, _resting(books), (), {}, None, where or {})
+    report = StatsReport(books, _resting(books), (), None, None, where or {})
     if isinstance(queue, PaysyncError):
         return replace(report, jobs=None, redis_error=queue)
     if queue is None:
@@ -152,7 +160,7 @@ def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
 
 def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -> list[BankFigures]:
     rows = qrs.overview(tx)
-    waiting, oldest = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now)
+    waiting, oldest, swept = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now), banks.last_sweeps(tx)
     names = {name for name, _state, _status, _n in rows} | set(configured)
     return [
         BankFigures(
@@ -161,6 +169,7 @@ def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
             _by(PlanState, ((state, n) for of, state, _status, n in rows if of == name)),
             waiting.get(name, 0),
             (now - oldest[name]).total_seconds() if name in oldest else 0.0,
+            swept.get(name),
         )
         for name in sorted(names if bank is None else names & {bank})
     ]
@@ -196,6 +205,6 @@ def _count_of_bank(store: Database, queue: QueueClient, place: str, bank: str) -
     for names in queue.names_in(place):
         rows = [name.qr for name in names]
         with store.read() as tx:
-            banks = qrs.banks_of(tx, rows)
-        found += sum(banks.get(row) == bank for row in rows)
+            bank_of = qrs.banks_of(tx, rows)
+        found += sum(bank_of.get(row) == bank for row in rows)
     return found

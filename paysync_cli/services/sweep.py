@@ -4,6 +4,7 @@ transaction as a single query. It books; it never ends a QR as expired or cancel
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from paysync_cli.banks.base import BankError, ListsPayments, Refused
+from paysync_cli.errors import UnavailableError
 from paysync_cli.payments.decision import ReviewNews, fingerprint
 from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Answer, Movement, PaidDay, Payment, Qr, UnreadablePayment
 from paysync_cli.payments.status import BankStatus, ReviewReason
 from paysync_cli.services.engine import OpenBank
-from paysync_cli.services.sync import Asked, Judge, record
+from paysync_cli.services.sync import ERROR_TEXT_LIMIT, Asked, Judge, record
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.clock import Clock
@@ -26,12 +28,15 @@ from paysync_cli.store.leases import Lease
 
 FIRST_RUN_DAYS = 30
 GROUP = 300
+LIST_TIMEOUT_S = 300.0  # a list may be long; a bank that never answers must not stop the sweep for ever
 NOBODYS_SEQ = -1  # the list's news belongs to no planned check: the plan changes only where the status forces it
+
+log = logging.getLogger("paysync.sweep")
 
 
 @dataclass(frozen=True, slots=True)
 class DaySwept:
-    """One bank day. `complete`: read whole, by a request sent after the day's end."""
+    """One bank day. `complete`: read whole and written whole, by a request sent after the day's end."""
 
     day: date
     listed: int
@@ -85,19 +90,27 @@ async def _sweep_bank(
     if not isinstance(bank.bank, ListsPayments):
         return BankSwept(name, (), lists=False)
     zone, margin = bank.bank.profile.timezone, bank.rhythm.due_margin
-    first, today = await asyncio.to_thread(_days_to_read, store, name, bank.environment, zone, clock.now())
+    first, today, high_water = await asyncio.to_thread(
+        _days_to_read, store, name, bank.environment, zone, clock.now()
+    )  # fmt: skip
     done: list[DaySwept] = []
-    high_water: date | None = None
     unbroken = True
     error, refused = None, False
     for day in _days(first, today):
-        try:
-            paid = await bank.bank.paid_on(day)
-        except BankError as failure:
-            error, refused = failure.message, isinstance(failure, Refused)
+        paid, problem, refused = await _list(bank.bank, day)
+        if paid is None:
+            error = problem
             break
         judge = Judge({name: bank.rhythm}, clock.now(), luck, source="list")
-        one = await asyncio.to_thread(_book_day, store, name, bank.environment, day, paid, judge, zone, margin)
+        try:
+            one = await asyncio.to_thread(_book_day, store, name, bank.environment, day, paid, judge, zone, margin)
+        except UnavailableError:
+            raise
+        except Exception as failure:  # one element that cannot be kept must not hide the days and banks behind it
+            log.error("the list of %s cannot be written: %s", day, failure, exc_info=failure,
+                      extra={"event_name": "sweep_error", "bank": name})  # fmt: skip
+            error, unbroken = f"{day}: cannot be written: {type(failure).__name__}", False
+            continue
         done.append(one)
         unbroken = unbroken and one.complete
         high_water = day if unbroken else high_water
@@ -105,15 +118,35 @@ async def _sweep_bank(
     return BankSwept(name, tuple(done), error, refused)
 
 
-def _days_to_read(store: Database, bank: str, environment: str, zone: ZoneInfo, now: datetime) -> tuple[date, date]:
+async def _list(bank: ListsPayments, day: date) -> tuple[PaidDay | None, str | None, bool]:
+    """The list, or None with the reason and whether our credential was refused."""
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT_S):
+            return await bank.paid_on(day), None, False
+    except TimeoutError:
+        return None, f"no list of {day} within {LIST_TIMEOUT_S:.0f} s", False
+    except BankError as error:
+        return None, error.message, isinstance(error, Refused)
+    except Exception as error:  # an adapter's bug must not keep the other banks from being swept
+        log.error("the adapter's day list failed: %s", error, exc_info=error, extra={"event_name": "adapter_error"})
+        return None, f"{type(error).__name__}: {error}"[:ERROR_TEXT_LIMIT], False
+
+
+def _days_to_read(
+    store: Database, bank: str, environment: str, zone: ZoneInfo, now: datetime
+) -> tuple[date, date, date | None]:
+    """The first and the last day to read, and the day up to which all is settled already."""
     today = now.astimezone(zone).date()
     with store.read() as tx:
         known = bank_rows.swept(tx, bank, environment)
         if known.day is not None:
-            return min(known.day + timedelta(days=1), today), today
+            return min(known.day + timedelta(days=1), today), today, known.day
         oldest = bank_rows.oldest_open_issue(tx, bank, environment)
-    earliest = today - timedelta(days=FIRST_RUN_DAYS)
-    return (max(oldest.astimezone(zone).date(), earliest) if oldest else today), today
+    if oldest is None:
+        return today, today, None
+    # Remembered with the first run: else tomorrow's would be a first run again, and might find today's QRs all final.
+    first = max(oldest.astimezone(zone).date(), today - timedelta(days=FIRST_RUN_DAYS))
+    return first, today, first - timedelta(days=1)
 
 
 def _days(first: date, last: date) -> Iterator[date]:
@@ -139,12 +172,12 @@ def _book_day(
     unreadable: dict[str, list[UnreadablePayment]] = defaultdict(list)
     for element in paid.unreadable:
         unreadable[element.qr_id or ""].append(element)
-    booked = reviews = 0
-    ids = sorted({*by_qr, *unreadable})
-    for start in range(0, len(ids), GROUP):
-        left = set(ids[start : start + GROUP])
-        while left:
-            known, movements = _known(store, bank, environment, left)
+    booked = reviews = unwritten = 0
+    left = sorted({*by_qr, *unreadable})
+    while left:
+        strangers: list[str] = []
+        for some in _groups(left):
+            known, movements = _known(store, bank, environment, some)
             news = [
                 Asked(qr.id, NOBODYS_SEQ, paid.sent_at, 0, answer)
                 for qr_id, qr in known.items()
@@ -153,11 +186,20 @@ def _book_day(
             recorded = record(store, news, judge)
             booked += sum(len(one.booked) for one in recorded)
             reviews += sum(len(one.reviews) for one in recorded)
-            strangers = {qr_id: (by_qr[qr_id], unreadable[qr_id]) for qr_id in left - set(known)}
-            opened, left = _keep_strays(store, bank, environment, strangers, judge.now)
+            unwritten += sum(one.how == "failed" for one in recorded)
+            strangers += (qr_id for qr_id in some if qr_id not in known)
+        left = []
+        for some in _groups(strangers):
+            told = {qr_id: (by_qr[qr_id], unreadable[qr_id]) for qr_id in some}
+            opened, registered = _keep_strays(store, bank, environment, told, judge.now)
             reviews += opened
-    complete = paid.complete and paid.sent_at >= _end(day, zone) + margin
+            left += sorted(registered)
+    complete = paid.complete and not unwritten and paid.sent_at >= _end(day, zone) + margin
     return DaySwept(day, len(paid.payments), booked, reviews, complete)
+
+
+def _groups(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + GROUP] for start in range(0, len(ids), GROUP))
 
 
 def _known(
@@ -199,8 +241,6 @@ def _keep_strays(
 
     Returns how many reviews are new, and the QRs that were registered meanwhile: theirs must be booked.
     """
-    if not strangers:
-        return 0, set()
     opened = 0
     with store.write() as tx:
         bank_rows.lock_registration(tx, bank, environment)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,14 +18,16 @@ from paysync_cli.payments.decision import Decision, ReviewNews, decide
 from paysync_cli.payments.qr import Answer, Ask, Movement, Plan, Qr
 from paysync_cli.payments.schedule import Rhythm, after_check, after_failed_attempt, after_wait, without_check
 from paysync_cli.payments.status import PlanState, ReviewReason, Status
-from paysync_cli.store import history, ledger, qrs
+from paysync_cli.store import history, leases, ledger, qrs
 from paysync_cli.store.database import Database, Tx
+from paysync_cli.store.leases import Lease
 
-ASK_TIMEOUT_S = 60.0
+ASK_TIMEOUT_S = 90.0  # a login and a call, each bounded by its own time-outs
 WAIT_WITHOUT_HINT_S = 30.0
 WAIT_AFTER_REFUSAL_S = 60.0
 WAIT_AT_MOST_S = 3600.0
 ERROR_TEXT_LIMIT = 500
+WORKER_LOST = "worker_lost"
 
 log = logging.getLogger("paysync.sync")
 
@@ -105,16 +108,19 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
     return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
 
 
-def record(store: Database, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
-    """Write a group of questions in one transaction, in the given order of results.
+def record(store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None) -> list[Recorded]:
+    """Write a group of questions in one transaction; the results are in the group's order.
 
-    A row that makes the transaction fail is found by halving and recorded alone as a failed attempt.
+    A row that makes the transaction fail is found by halving and recorded alone as a failed attempt. With `lease`
+    nothing is written once it is lost.
     Raises DatabaseUnavailable when nothing can be written now: the caller repeats the group, no attempt is used.
     """
     if not group:
         return []
     try:
         with store.write() as tx:
+            if lease is not None and not leases.still_held(tx, lease):
+                return [Recorded(asked, "gone", "stale") for asked in group]
             return record_in(tx, group, judge)
     except DatabaseUnavailable:
         raise
@@ -122,7 +128,8 @@ def record(store: Database, group: Sequence[Asked], judge: Judge) -> list[Record
         if len(group) == 1:
             return [_record_poison(store, group[0], judge, error)]
         middle = len(group) // 2
-        return [*record(store, group[:middle], judge), *record(store, group[middle:], judge)]
+        halves = (group[:middle], group[middle:])
+        return [recorded for half in halves for recorded in record(store, half, judge, lease=lease)]
 
 
 def _failure(error: BankError) -> Failure:
@@ -138,8 +145,21 @@ def _failure(error: BankError) -> Failure:
 def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception) -> Recorded:
     log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error, extra={"event_name": "poison_row"})
     failure = Failure("attempt", "error", f"cannot be written: {type(error).__name__}")
-    with store.write() as tx:
-        return record_in(tx, [replace(asked, answer=None, failure=failure)], judge)[0]
+    lost = Recorded(asked, "failed", failure.outcome, reason=failure.message)
+    try:
+        with store.write() as tx:
+            (recorded,) = record_in(tx, [replace(asked, answer=None, failure=failure)], judge)
+    except DatabaseUnavailable:
+        raise
+    except Exception as worse:  # not even that: the others of the group must not suffer for it
+        log.error("nor can its failure: %s", worse, extra={"event_name": "poison_row"})
+        return lost
+    # News that no attempt stands for (the day list, a late answer) would end in silence: nobody asks again for it.
+    return lost if recorded.outcome == "stale" else recorded
+
+
+Owners = dict[tuple[str, str, str], set[int]]
+"""For (bank, environment, the bank's transaction id) the rows it is booked for."""
 
 
 @dataclass(slots=True)
@@ -151,13 +171,14 @@ class _Sheet:
     transitions: list[history.Transition]
     bookings: list[ledger.Booking]
     reviews: list[tuple[Qr, tuple[ReviewNews, ...]]]
+    owners: Owners  # written or about to be
 
 
 def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
     """The same inside a transaction of the caller's."""
     rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
     booked = ledger.of(tx, rows)
-    sheet = _Sheet([], [], [], [], [])
+    sheet = _Sheet([], [], [], [], [], _owners(tx, rows, group))
     results = []
     for asked in group:
         qr = rows.get(asked.qr)
@@ -165,7 +186,7 @@ def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
             results.append(Recorded(asked, "failed", "unknown_row", reason=f"no QR row {asked.qr} in this database"))
             continue
         movements = booked.setdefault(qr.id, [])
-        result = _judge_one(tx, qr, movements, asked, judge, sheet)
+        result = _judge_one(qr, movements, asked, judge, sheet)
         results.append(result)
         if result.status is not None and result.plan is not None:
             movements += result.booked
@@ -192,30 +213,24 @@ def _as_written(qr: Qr, sheet: _Sheet) -> Qr:
     )
 
 
-def _judge_one(tx: Tx, qr: Qr, movements: Sequence[Movement], asked: Asked, judge: Judge, sheet: _Sheet) -> Recorded:
-    ours = asked.seq == qr.plan.seq
+def _judge_one(qr: Qr, movements: Sequence[Movement], asked: Asked, judge: Judge, sheet: _Sheet) -> Recorded:
     if asked.answer is not None:
-        return _judge_answer(tx, qr, movements, asked, asked.answer, ours, judge, sheet)
-    if not ours or qr.status.final or asked.failure is None:
+        return _judge_answer(qr, movements, asked, asked.answer, judge, sheet)
+    if asked.failure is None or asked.seq != qr.plan.seq or qr.status.final:
         return Recorded(asked, "gone", "stale", qr)
+    if asked.failure.outcome == WORKER_LOST and qr.plan.state is not PlanState.QUEUED:
+        return Recorded(asked, "gone", "stale", qr)  # given back meanwhile: nothing was lost
     return _judge_failure(qr, asked, asked.failure, judge, sheet)
 
 
 def _judge_answer(
-    tx: Tx,
-    qr: Qr,
-    movements: Sequence[Movement],
-    asked: Asked,
-    answer: Answer,
-    ours: bool,
-    judge: Judge,
-    sheet: _Sheet,
+    qr: Qr, movements: Sequence[Movement], asked: Asked, answer: Answer, judge: Judge, sheet: _Sheet
 ) -> Recorded:
-    rhythm = judge.rhythm(qr.bank)
-    decision = decide(
-        qr, movements, answer, now=judge.now, rhythm=rhythm, seen_elsewhere=_seen_elsewhere(tx, qr, answer)
-    )
-    if not ours and not decision.book:
+    rhythm, ours = judge.rhythm(qr.bank), asked.seq == qr.plan.seq
+    elsewhere = _seen_elsewhere(qr, answer, sheet.owners)
+    decision = decide(qr, movements, answer, now=judge.now, rhythm=rhythm, seen_elsewhere=elsewhere)
+    # A late answer counts only for its money. The list's word is never late: its reviews come from nowhere else.
+    if not (ours or decision.book or (answer.from_list and _is_news(qr, decision))):
         return Recorded(asked, "gone", "stale", qr)
     if ours:
         plan = after_check(
@@ -229,7 +244,7 @@ def _judge_answer(
         )
         sheet.checks.append(_check_record(qr, asked, answer.status.value, answer.bank_status))
     else:
-        plan = without_check(qr, decision.status, now=judge.now, rhythm=rhythm)
+        plan = without_check(qr, decision.status, now=judge.now, rhythm=rhythm, booked=bool(decision.book))
     _enter(sheet, qr, decision, plan, judge)
     return Recorded(asked, "finished", answer.status.value, qr, decision.status, plan, decision.book, decision.reviews)
 
@@ -262,6 +277,10 @@ def _not_found(qr: Qr, plan: Plan, failure: Failure) -> Decision:
     return replace(_unchanged(qr), reviews=(news,))
 
 
+def _is_news(qr: Qr, decision: Decision) -> bool:
+    return bool(decision.reviews) or decision.status is not qr.status
+
+
 def _freed(qr: Qr) -> Qr:
     return replace(qr, plan=replace(qr.plan, free=True))
 
@@ -273,6 +292,8 @@ def _unchanged(qr: Qr) -> Decision:
 def _enter(sheet: _Sheet, qr: Qr, decision: Decision, plan: Plan, judge: Judge) -> None:
     sheet.changes.append(qrs.Change(qr, decision.status, plan, decision.details_missing_since, bool(decision.book)))
     sheet.bookings += [ledger.Booking(qr, movement, judge.source) for movement in decision.book]
+    for movement in decision.book:
+        sheet.owners.setdefault((qr.bank, qr.environment, movement.bank_transaction_id), set()).add(qr.id)
     if decision.reviews:
         sheet.reviews.append((qr, decision.reviews))
     if decision.status is not qr.status:
@@ -309,9 +330,20 @@ def _check_record(
     )
 
 
-def _seen_elsewhere(tx: Tx, qr: Qr, answer: Answer) -> frozenset[str]:
-    if not answer.payments:
-        return frozenset()
-    transactions = {payment.bank_transaction_id for payment in answer.payments}
-    owners = ledger.owners(tx, qr.bank, transactions)
-    return frozenset(transaction for transaction, rows in owners.items() if rows - {qr.id})
+def _owners(tx: Tx, rows: Mapping[int, Qr], group: Sequence[Asked]) -> Owners:
+    """Who has the transactions that the group's answers tell of, bank by bank."""
+    told: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for asked in group:
+        if asked.answer is not None and asked.qr in rows:
+            qr = rows[asked.qr]
+            told[qr.bank, qr.environment] |= {payment.bank_transaction_id for payment in asked.answer.payments}
+    return {
+        (bank, environment, transaction): owners
+        for (bank, environment), transactions in told.items()
+        for transaction, owners in ledger.owners(tx, bank, environment, transactions).items()
+    }
+
+
+def _seen_elsewhere(qr: Qr, answer: Answer, owners: Owners) -> frozenset[str]:
+    told = {payment.bank_transaction_id for payment in answer.payments}
+    return frozenset(one for one in told if owners.get((qr.bank, qr.environment, one), set()) - {qr.id})

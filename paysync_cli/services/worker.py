@@ -6,24 +6,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from paysync_cli.banks.base import Pings
+from paysync_cli.payments.qr import Ask
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import QueueClient
-from paysync_cli.services.dispatch import Scope, dispatch
+from paysync_cli.services.dispatch import DispatchReport, Scope, dispatch
 from paysync_cli.services.engine import OpenBank, Stopped
+from paysync_cli.services.gate import Fair, Gate
 from paysync_cli.services.janitor import PATIENCE_S, recover
 from paysync_cli.services.sweep import BankSwept, sweep
 from paysync_cli.services.sync import Judge
-from paysync_cli.store import history, leases
+from paysync_cli.store import history, leases, qrs
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from paysync_cli.store.leases import Lease
 
 LONGEST_SLEEP_S = 1.0
+CROWDED_SLEEP_S = 0.05
 LEASE_S = 30.0
 LEAD_EVERY_S = 10.0
 
@@ -34,23 +38,73 @@ class Dispatching:
     """Moves due rows to the queues, sleeping until the next due moment, never longer than a second."""
 
     def __init__(
-        self, store: Database, queue: QueueClient, database_id: str, scopes: list[Scope], clock: Clock, stopped: Stopped
+        self,
+        store: Database,
+        queue: QueueClient,
+        database_id: str,
+        scopes: Sequence[Scope],
+        clock: Clock,
+        stopped: Stopped,
+        gate: Gate,
+        fair: Fair | None = None,
     ) -> None:
         self._store, self._queue, self._database_id = store, queue, database_id
         self._scopes, self._clock, self._stopped = scopes, clock, stopped
+        self._gate, self._fair = gate, fair
 
     async def run(self) -> float:
         """One round; the seconds until the next one."""
-        return await asyncio.to_thread(self.round)
+        report = await asyncio.to_thread(self._dispatch)
+        if self._fair is not None:
+            await self._fair.contend(report.busy > 1)
+        return self._wait_s(report)
 
     def round(self) -> float:
-        scopes = [scope for scope in self._scopes if scope.bank not in self._stopped.reasons]
-        report = dispatch(self._store, self._queue, self._database_id, scopes, self._clock.now())
+        """The same without an event loop."""
+        return self._wait_s(self._dispatch())
+
+    def _dispatch(self) -> DispatchReport:
+        allowed = self._gate.allowances([scope.bank for scope in self._scopes])
+        scopes = [
+            replace(scope, allowance=allowed[scope.bank])
+            for scope in self._scopes
+            if scope.bank in allowed and scope.bank not in self._stopped.reasons
+        ]
+        return dispatch(self._store, self._queue, self._database_id, scopes, self._clock.now())
+
+    def _wait_s(self, report: DispatchReport) -> float:
         if report.next_at is None:
             return LONGEST_SLEEP_S
         wait_s = self._clock.real_s(report.next_at - self._clock.now())
         # What is due but found no room waits for the queues to drain, not for the clock.
-        return min(max(wait_s, 0.05 if report.moved == 0 else 0.0), LONGEST_SLEEP_S)
+        return min(max(wait_s, CROWDED_SLEEP_S if report.moved == 0 else 0.0), LONGEST_SLEEP_S)
+
+
+class Probing:
+    """Sends the one probe to a bank whose breaker is open, when it is time."""
+
+    def __init__(self, store: Database, banks: Mapping[str, OpenBank], gate: Gate, stopped: Stopped) -> None:
+        self._store, self._banks, self._gate, self._stopped = store, banks, gate, stopped
+
+    async def run(self) -> float:
+        closed = await asyncio.to_thread(self._gate.closed, list(self._banks))
+        for name, reason in closed.items():
+            if reason == "breaker_open" and name not in self._stopped.reasons:
+                await self._gate.probe(name, self._probe_of(name, self._banks[name]))
+        return LONGEST_SLEEP_S
+
+    def _probe_of(self, name: str, bank: OpenBank) -> Callable[[], Awaitable[object]]:
+        """A harmless call, or a question about some open QR when the bank has none."""
+        if isinstance(bank.bank, Pings):
+            return bank.bank.ping
+
+        async def ask_about_some_qr() -> None:
+            with self._store.read() as tx:
+                found, _token = qrs.page(tx, qrs.Wanted(open_only=True, bank=name, sort="next-check", limit=1))
+            if found:
+                await bank.bank.check(Ask(found[0].qr_id, found[0].currency, found[0].multi_use))
+
+        return ask_about_some_qr
 
 
 @dataclass

@@ -28,6 +28,12 @@ def swept(tx: Tx, bank: str, environment: str) -> Swept:
     return Swept(date.fromisoformat(row.swept_day) if row.swept_day else None, row.swept_at)
 
 
+def last_sweeps(tx: Tx) -> dict[str, datetime]:
+    """Per bank when a sweep last ended, in whichever environment; banks never swept are absent."""
+    query = select(banks.c.bank, func.max(banks.c.swept_at, type_=banks.c.swept_at.type)).group_by(banks.c.bank)
+    return {bank: at for bank, at in tx.execute(query) if at is not None}
+
+
 def record_sweep(
     tx: Tx, bank: str, environment: str, *, day: date | None, at: datetime, lease: Lease | None = None
 ) -> None:  # fmt: skip
@@ -56,3 +62,53 @@ def oldest_open_issue(tx: Tx, bank: str, environment: str) -> datetime | None:
         qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.plan_state != PlanState.DONE.value
     )
     return tx.execute(query).scalar()
+
+
+@dataclass(frozen=True, slots=True)
+class BankState:
+    """What operators and the login guard said of a bank. `rate_per_s` and `concurrency` override the settings."""
+
+    bank: str
+    environment: str
+    paused_at: datetime | None
+    paused_until: datetime | None
+    paused_by: str | None
+    pause_reason: str | None
+    stopped_at: datetime | None
+    stop_reason: str | None
+    rate_per_s: float | None
+    concurrency: int | None
+
+    def closed(self, now: datetime) -> str | None:
+        """Why the bank may not be asked: `credential_stopped`, `paused`; None when it may."""
+        if self.stopped_at is not None:
+            return "credential_stopped"
+        if self.paused_at is not None and (self.paused_until is None or now < self.paused_until):
+            return "paused"
+        return None
+
+
+def states(tx: Tx) -> list[BankState]:
+    """Every bank that SQL knows something of, by name."""
+    query = select(banks).order_by(banks.c.bank, banks.c.environment)
+    return [
+        BankState(
+            bank=row.bank,
+            environment=row.environment,
+            paused_at=row.paused_at,
+            paused_until=row.paused_until,
+            paused_by=row.paused_by,
+            pause_reason=row.pause_reason,
+            stopped_at=row.stopped_at,
+            stop_reason=row.stop_reason,
+            rate_per_s=row.rate_per_s,
+            concurrency=row.concurrency,
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def change(tx: Tx, bank: str, environment: str, **values: object) -> None:
+    """Set columns of the bank's row, which is made when there is none."""
+    tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
+    tx.execute(update(banks).where(banks.c.bank == bank, banks.c.environment == environment).values(**values))

@@ -6,14 +6,15 @@ SQLite writes begin IMMEDIATE with a busy time-out, WAL and synchronous FULL; Po
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -23,6 +24,9 @@ from paysync_cli.store import schema
 
 BUSY_TIMEOUT_MS = 15_000
 PAGE_CACHE_KIB = 16_384
+IN_LIMIT = 500  # bound parameters of one IN list
+
+T = TypeVar("T")
 
 Tx = Connection
 """A running transaction. Services pass it on; only the store looks inside."""
@@ -44,6 +48,16 @@ class Database:
     def where(self) -> str:
         """The database for people: a path, or a URL without its password."""
         return self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    @property
+    def host(self) -> str:
+        """PostgreSQL's host, or the folder of its socket."""
+        return self.url.host or str(self.url.query.get("host", "localhost"))
+
+    @property
+    def name(self) -> str:
+        """The database's name, on SQLite its path."""
+        return self.url.database or ""
 
     @property
     def is_sqlite(self) -> bool:
@@ -96,6 +110,13 @@ class Database:
                 _("The database at {where} did not answer: {cause}.").format(where=self.where, cause=_cause(error)),
                 hint=_("Nothing was written by the transaction that failed; run the command again when it is back."),
             ) from error
+        except DatabaseError as error:
+            if type(error) is not DatabaseError:  # its subclasses are about one statement, not about the file
+                raise
+            raise DatabaseUnavailable(
+                _("{where} cannot be read as a database: {cause}.").format(where=self.where, cause=_cause(error)),
+                hint=_("Check PAYSYNC_HOME and DATABASE_URL; a damaged file has to come back from a backup."),
+            ) from error
 
 
 def _cause(error: Exception) -> str:
@@ -104,13 +125,16 @@ def _cause(error: Exception) -> str:
 
 
 def _engine(url: URL, create: bool) -> Engine:
+    """The engine. Its errors, which go to the log, never show the values of a statement: payers, accounts, amounts."""
     if url.get_backend_name() == "sqlite":
         _check_file(Path(url.database or ""), create)
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        path = Path(url.database or "").absolute()
+        engine = create_engine(url, creator=lambda: _connect_sqlite(path), hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "checkout", _same_file(path))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
 
 
 def _check_file(path: Path, create: bool) -> None:
@@ -126,6 +150,28 @@ def _check_file(path: Path, create: bool) -> None:
             _("The database file {path} cannot be created: {cause}.").format(path=path, cause=error.strerror),
             hint=_("Set PAYSYNC_HOME or DATABASE_URL to a place this user may write to."),
         ) from None
+
+
+def _connect_sqlite(path: Path) -> sqlite3.Connection:
+    """Open the file that is there: SQLite's default would put an empty one into the place of a lost database."""
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+    )
+
+
+def _same_file(path: Path) -> Callable[[Any, ConnectionPoolEntry, Any], None]:
+    """A pooled connection keeps writing into a file that was removed or replaced: such a one is dropped."""
+
+    def check(_connection: Any, entry: ConnectionPoolEntry, _proxy: Any) -> None:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise DisconnectionError(f"{path}: {error.strerror}") from None
+        opened = entry.info.setdefault("file", (found.st_dev, found.st_ino))
+        if opened != (found.st_dev, found.st_ino):
+            raise DisconnectionError(f"{path} was replaced")
+
+    return check
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
@@ -145,6 +191,19 @@ def _begin_sqlite(connection: Connection) -> None:
 def rowcount(result: Any) -> int:
     """How many rows a statement changed."""
     return int(result.rowcount)
+
+
+def inserted(tx: Tx, statement: Any) -> bool:
+    """Execute `insert_unless_there(...)` for one row; whether it was not there.
+
+    Only a preserved count is true: on PostgreSQL SQLAlchemy lets such an INSERT return its key and forgets the count.
+    """
+    return rowcount(tx.execute(statement, execution_options={"preserve_rowcount": True})) == 1
+
+
+def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of at most IN_LIMIT items: what one IN list or one VALUES list takes."""
+    return (items[start : start + IN_LIMIT] for start in range(0, len(items), IN_LIMIT))
 
 
 def insert_unless_there(tx: Tx, table: Any) -> Any:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from paysync_cli.payments.decision import ReviewNews
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.status import FINAL, ReviewReason, Status
-from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.database import Tx, insert_unless_there, inserted, rowcount
 from paysync_cli.store.tables import audit, checks, meta, movements, qrs, reviews, runs, transitions
 
 ANSWERED = ("unpaid", "in_process", "paid", "cancelled", "expired")
@@ -100,7 +100,7 @@ def _open_review(
         detail=json.dumps(news.detail, ensure_ascii=False, sort_keys=True),
         opened_at=now,
     )
-    return rowcount(tx.execute(statement)) == 1
+    return inserted(tx, statement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, exists, select, update
 
-from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.database import Tx, insert_unless_there, inserted
 from paysync_cli.store.tables import leases
 
 LEADER = "leader"
@@ -35,7 +35,7 @@ def take(tx: Tx, name: str, owner: str, now: datetime, until: datetime) -> Lease
     fence = tx.execute(statement).scalar()
     if fence is None and current(tx, name) is None:
         created = insert_unless_there(tx, leases).values(name=name, owner=owner, until=until, fence=1)
-        fence = 1 if rowcount(tx.execute(created)) == 1 else None
+        fence = 1 if inserted(tx, created) else None
     return None if fence is None else Lease(name, owner, fence, until)
 
 
@@ -52,6 +52,14 @@ def current(tx: Tx, name: str) -> Lease | None:
     """Whoever has it now or had it last."""
     row = tx.execute(select(leases).where(leases.c.name == name)).first()
     return None if row is None else Lease(row.name, row.owner, row.fence, row.until)
+
+
+def still_held(tx: Tx, lease: Lease) -> bool:
+    """Whether nobody took it over; nobody does before this transaction ends."""
+    query = select(leases.c.fence).where(
+        leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence
+    )
+    return tx.execute(query.with_for_update()).first() is not None
 
 
 def held_by(lease: Lease) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.qr import Movement, Qr
-from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.database import Tx, insert_unless_there, inserted, slices
 from paysync_cli.store.tables import accounts, movements, qrs
 
 
@@ -36,20 +36,25 @@ class Balance:
 def of(tx: Tx, qr_ids: Iterable[int]) -> dict[int, list[Movement]]:
     """All movements of these rows, in the order they were booked."""
     found: dict[int, list[Movement]] = defaultdict(list)
-    query = select(movements).where(movements.c.qr.in_(sorted(set(qr_ids)))).order_by(movements.c.id)
-    for row in tx.execute(query):
-        found[row.qr].append(Movement(row.bank_transaction_id, row.amount_minor, row.currency, row.paid_at, row.payer))
+    for some in slices(sorted(set(qr_ids))):
+        for row in tx.execute(select(movements).where(movements.c.qr.in_(some)).order_by(movements.c.id)):
+            found[row.qr].append(
+                Movement(row.bank_transaction_id, row.amount_minor, row.currency, row.paid_at, row.payer)
+            )
     return found
 
 
-def owners(tx: Tx, bank: str, transactions: Iterable[str]) -> dict[str, set[int]]:
+def owners(tx: Tx, bank: str, environment: str, transactions: Iterable[str]) -> dict[str, set[int]]:
     """For each of the bank's transaction ids the rows it is booked for."""
     found: dict[str, set[int]] = defaultdict(set)
-    query = select(movements.c.bank_transaction_id, movements.c.qr).where(
-        movements.c.bank == bank, movements.c.bank_transaction_id.in_(sorted(set(transactions)))
+    query = (
+        select(movements.c.bank_transaction_id, movements.c.qr)
+        .join(qrs, qrs.c.id == movements.c.qr)
+        .where(movements.c.bank == bank, qrs.c.environment == environment)
     )
-    for transaction, qr in tx.execute(query):
-        found[transaction].add(qr)
+    for some in slices(sorted(set(transactions))):
+        for transaction, qr in tx.execute(query.where(movements.c.bank_transaction_id.in_(some))):
+            found[transaction].add(qr)
     return found
 
 
@@ -107,7 +112,7 @@ def _insert(tx: Tx, booking: Booking, now: datetime) -> bool:
         payer=movement.payer,
         source=booking.source,
     )
-    return rowcount(tx.execute(statement)) == 1
+    return inserted(tx, statement)
 
 
 def _credit(tx: Tx, account: str, currency: str, amount: int, now: datetime) -> None:

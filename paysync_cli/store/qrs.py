@@ -12,23 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import Row, Select, and_, bindparam, case, func, literal_column, or_, select, tuple_, update
 
 from paysync_cli.errors import InputError
 from paysync_cli.language import _
 from paysync_cli.payments.qr import Plan, Qr
 from paysync_cli.payments.status import PlanState, Priority, Status
-from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount, slices
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import qrs
 
 _PRIORITIES = list(Priority)
-_WAITING = qrs.c.plan_state.in_([PlanState.PLANNED, PlanState.EXHAUSTED])
+# Spelled out as the partial indexes are: with bound values SQLite cannot know that they apply.
+_WAITING = qrs.c.plan_state.in_([literal_column(f"'{state}'") for state in (PlanState.PLANNED, PlanState.EXHAUSTED)])
+_QUEUED = qrs.c.plan_state == literal_column(f"'{PlanState.QUEUED}'")
 _OPEN_STATE = case((qrs.c.checks >= qrs.c.max_checks, PlanState.EXHAUSTED.value), else_=PlanState.PLANNED.value)
-_T = TypeVar("_T")
-IN_LIMIT = 500  # bound parameters of one IN list
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Change:
 def load(tx: Tx, ids: Iterable[int], *, lock: bool = False) -> dict[int, Qr]:
     """The rows by id. With `lock` nobody else changes them until the transaction ends (SQLite: it already cannot)."""
     found: dict[int, Qr] = {}
-    for some in _slices(sorted(set(ids))):
+    for some in slices(sorted(set(ids))):
         query = select(qrs).where(qrs.c.id.in_(some)).order_by(qrs.c.id)
         found |= {row.id: from_row(row) for row in tx.execute(query.with_for_update() if lock else query)}
     return found
@@ -108,7 +108,7 @@ def has_bank(tx: Tx, bank: str) -> bool:
 def banks_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
     """The bank of each of these rows."""
     found: dict[int, str] = {}
-    for some in _slices(sorted(set(ids))):
+    for some in slices(sorted(set(ids))):
         found |= {row.id: row.bank for row in tx.execute(select(qrs.c.id, qrs.c.bank).where(qrs.c.id.in_(some)))}
     return found
 
@@ -116,7 +116,7 @@ def banks_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
 def known(tx: Tx, bank: str, environment: str, qr_ids: Iterable[str], *, lock: bool = False) -> dict[str, Qr]:
     """The rows of one bank and environment by the bank's QR id."""
     found: dict[str, Qr] = {}
-    for some in _slices(sorted(set(qr_ids))):
+    for some in slices(sorted(set(qr_ids))):
         query = (
             select(qrs)
             .where(qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.qr_id.in_(some))
@@ -131,12 +131,11 @@ def register(tx: Tx, new: Sequence[NewQr]) -> dict[str, int]:
 
     All must be of one bank and environment and differ in `qr_id`.
     """
-    inserted: dict[str, int] = {}
-    for some in _slices(new):
-        values = [_new_values(one) for one in some]
-        statement = insert_unless_there(tx, qrs).values(values).returning(qrs.c.id, qrs.c.qr_id)
-        inserted |= {row.qr_id: row.id for row in tx.execute(statement)}
-    return inserted
+    if not new:
+        return {}
+    # One short statement for many rows: a long VALUES list would be compiled anew for every slice.
+    statement = insert_unless_there(tx, qrs).returning(qrs.c.id, qrs.c.qr_id)
+    return {row.qr_id: row.id for row in tx.execute(statement, [_new_values(one) for one in new])}
 
 
 def write(tx: Tx, changes: Sequence[Change]) -> None:
@@ -166,7 +165,10 @@ def replan(tx: Tx, qr: Qr, plan: Plan, *, extra: Mapping[str, Any] | None = None
 
 
 def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datetime, limit: int) -> list[Due]:
-    """Mark the longest due rows of one bank and priority as queued, at most `limit`; several may do so at once."""
+    """Mark the longest due rows of one bank and priority as queued, at most `limit`; several may do so at once.
+
+    The rows are chosen in a CTE: a plain subquery may be run again and again by PostgreSQL, and take more than that.
+    """
     due = (
         select(qrs.c.id)
         .where(
@@ -179,10 +181,11 @@ def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datet
         .order_by(qrs.c.next_check_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")
     )
     statement = (
         update(qrs)
-        .where(qrs.c.id.in_(due.scalar_subquery()))
+        .where(qrs.c.id.in_(select(due.c.id)))
         .values(plan_state=PlanState.QUEUED.value, queued_at=now)
         .returning(qrs.c.id, qrs.c.seq, qrs.c.qr_id, qrs.c.next_check_at)
     )
@@ -205,8 +208,16 @@ def next_due_at(tx: Tx, bank: str, environment: str, *, ripe: datetime | None = 
 
 def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
     """Rows dispatched before this moment and not recorded since, the oldest first."""
-    query = select(qrs).where(qrs.c.plan_state == PlanState.QUEUED.value, qrs.c.queued_at <= before)
+    query = select(qrs).where(_QUEUED, qrs.c.queued_at <= before)
     return [from_row(row) for row in tx.execute(query.order_by(qrs.c.queued_at).limit(limit))]
+
+
+def count_queued(tx: Tx, bank: str, environment: str) -> int:
+    """How many rows of this bank are dispatched and not recorded yet."""
+    query = select(func.count()).select_from(qrs).where(
+        qrs.c.bank == bank, qrs.c.plan_state == PlanState.QUEUED.value, qrs.c.environment == environment
+    )
+    return tx.execute(query).scalar_one()
 
 
 def put_back(tx: Tx, rows: Iterable[tuple[int, int]], *, at: datetime | None = None, lease: Lease | None = None) -> int:
@@ -218,8 +229,8 @@ def put_back(tx: Tx, rows: Iterable[tuple[int, int]], *, at: datetime | None = N
     if at is not None:
         values["next_check_at"] = at
     changed = 0
-    for some in _slices(sorted(rows)):
-        statement = update(qrs).where(tuple_(qrs.c.id, qrs.c.seq).in_(some), qrs.c.plan_state == PlanState.QUEUED.value)
+    for some in slices(sorted(rows)):
+        statement = update(qrs).where(tuple_(qrs.c.id, qrs.c.seq).in_(some), _QUEUED)
         if lease is not None:
             statement = statement.where(held_by(lease))
         changed += rowcount(tx.execute(statement.values(values)))
@@ -278,7 +289,7 @@ def count_due(tx: Tx, now: datetime) -> dict[str, int]:
 def oldest_due_at(tx: Tx, now: datetime) -> dict[str, datetime]:
     """Per bank the longest overdue moment among waiting and queued rows; banks without any are absent."""
     found: dict[str, datetime] = {}
-    for condition in (_WAITING, qrs.c.plan_state == PlanState.QUEUED.value):
+    for condition in (_WAITING, _QUEUED):
         query = select(qrs.c.bank, func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
             condition, qrs.c.next_check_at <= now
         )
@@ -292,7 +303,7 @@ def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
     query = select(qrs.c.id).where(
         qrs.c.bank == bank,
         qrs.c.environment == environment,
-        or_(qrs.c.plan_state == PlanState.QUEUED.value, and_(_WAITING, qrs.c.attempts > 0)),
+        or_(_QUEUED, and_(_WAITING, qrs.c.attempts > 0)),
     )
     return tx.execute(query.limit(1)).first() is not None
 
@@ -398,7 +409,7 @@ def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.plan_state is not None:
         query = query.where(qrs.c.plan_state == wanted.plan_state.value)
     if wanted.due_before is not None:
-        waiting = or_(_WAITING, qrs.c.plan_state == PlanState.QUEUED.value)
+        waiting = or_(_WAITING, _QUEUED)
         query = query.where(waiting, qrs.c.next_check_at <= wanted.due_before)
     if wanted.since is not None:
         query = query.where(qrs.c.registered_at >= wanted.since)
@@ -450,7 +461,3 @@ def _behind(column: Any, descending: bool, value: Any, row_id: int) -> Any:
     step = (column < value) if descending else (column > value)
     behind = or_(step, and_(column == value, later))
     return or_(behind, column.is_(None)) if column.nullable else behind
-
-
-def _slices(items: Sequence[_T]) -> Iterable[Sequence[_T]]:
-    return (items[start : start + IN_LIMIT] for start in range(0, len(items), IN_LIMIT))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -192,7 +193,36 @@ banks = Table(
     # The last bank day whose list was read complete by a request sent after that day's end (ISO date).
     Column("swept_day", String(10)),
     Column("swept_at", UtcMoment),
+    Column("paused_at", UtcMoment),
+    Column("paused_until", UtcMoment),
+    Column("paused_by", String(128)),
+    Column("pause_reason", Text),
+    Column("stopped_at", UtcMoment),
+    Column("stop_reason", Text),
+    # Operators' limits; NULL: the settings' ones.
+    Column("rate_per_s", Float),
+    Column("concurrency", Integer),
+    CheckConstraint("rate_per_s > 0", name="rate_per_s"),
+    CheckConstraint("concurrency > 0", name="concurrency"),
 )
+
+alerts = Table(
+    "paysync_alerts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("bank", String(32), nullable=False),
+    # What is one alert: the hour for those that come in numbers, the object for the others.
+    Column("bucket", String(128), nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("first_at", UtcMoment, nullable=False),
+    Column("last_at", UtcMoment, nullable=False),
+    Column("delivered_at", UtcMoment),
+    UniqueConstraint("kind", "bank", "bucket"),
+    CheckConstraint("count > 0", name="count"),
+)
+Index("ix_paysync_alerts_first_at", alerts.c.first_at)
 
 leases = Table(
     "paysync_leases",

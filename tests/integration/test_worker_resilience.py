@@ -139,8 +139,9 @@ def test_a_check_given_up_is_a_failed_job_and_goes_on_in_its_rhythm() -> None:
 def test_only_the_last_completed_and_failed_jobs_are_kept() -> None:
     keep = {"PAYSYNC_KEEP_COMPLETED": "7", "PAYSYNC_KEEP_FAILED": "3", "PAYSYNC_ATTEMPTS": "1"}
     ids = [f"QR{i}" for i in range(20)]
+    # Four: a fifth failure in a row would open the breaker.
     broken = paid(20) | {
-        "fault": [{"kind": "server_error", "on": "status", "qr": f"QR{i}", "count": 1} for i in range(6)]
+        "fault": [{"kind": "server_error", "on": "status", "qr": f"QR{i}", "count": 1} for i in range(4)]
     }
     with shop(broken, env=keep) as town:
         town.register(*ids)

@@ -1,0 +1,52 @@
+"""`paysync config`: where each setting comes from, and whether all is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paysync_cli.cli.command import command, group
+from paysync_cli.cli.session import Session
+from paysync_cli.language import _
+from paysync_cli.settings import SettingsFaults
+from paysync_cli.views.config import SettingsCheckView, SettingsView, WrittenView
+
+group("config", help=_("Look at the settings: each value with its origin, and whether all is right."))
+
+
+@command(
+    "config show",
+    help=_("Show every setting with its value and where it comes from. Secrets are masked."),
+    examples=("paysync config show", ("paysync config show --json", _("for a script"))),
+    rows=True,
+)
+def show(session: Session) -> None:
+    session.show(SettingsView(session.settings))
+
+
+@command(
+    "config init",
+    help=_("Write a commented settings file in which nothing is set yet. A file that is there is never touched."),
+    examples=("paysync config init", ("paysync config init /etc/paysync/paysync.toml", _("for all users"))),
+)
+def init(session: Session, file: Annotated[Path, typer.Argument(help=_("Where to."))] = Path("paysync.toml")) -> None:
+    from paysync_cli.settings.sample import write_sample
+
+    session.show(WrittenView(write_sample(file)))
+
+
+@command(
+    "config check",
+    help=_("Check all settings and tell everything that is wrong at once: exit 2 on a fault."),
+    examples=("paysync config check", ("paysync --config new.toml config check", _("before it goes live"))),
+)
+def check(session: Session) -> None:
+    session.warns_of_settings = False  # the view lists them
+    try:
+        settings = session.settings
+    except SettingsFaults as faults:
+        session.show(SettingsCheckView(None, faults.warnings), error=faults)
+    else:
+        session.show(SettingsCheckView(settings, settings.warnings))

@@ -1,0 +1,100 @@
+"""The help page: usage, examples first, what it does, arguments, options, and the global options last."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from paysync_cli.cli import streams
+from paysync_cli.language import _
+
+Example = str | tuple[str, str]
+
+_MAX_WIDTH = 110
+_MAX_LABEL = 30
+
+
+def write_help(command: Any, context: Any, formatter: Any) -> None:
+    """Write the page of a command or group into the formatter."""
+    width = min(max(shutil.get_terminal_size().columns, 40), _MAX_WIDTH)
+    for block in _blocks(command, context, width):
+        formatter.write(block)
+
+
+def _blocks(command: Any, context: Any, width: int) -> Iterator[str]:
+    yield _usage(command, context)
+    if command.examples:
+        yield _section(_("Examples"), _example_lines(command.examples))
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        yield "\n" + "\n\n".join(textwrap.fill(" ".join(p.split()), width) for p in paragraphs) + "\n"
+    yield from _members(command, context, width)
+    params = command.get_params(context)
+    arguments = [p for p in params if p.param_type_name == "argument"]
+    own = [p for p in params if p.param_type_name == "option" and not _is_global(p)]
+    shared = [p for p in params if p.param_type_name == "option" and _is_global(p)]
+    for title, group in ((_("Arguments"), arguments), (_("Options"), own), (_("Everywhere"), shared)):
+        rows = [record for p in group if (record := _record(p, context)) is not None]
+        if rows:
+            yield _section(title, _columns(rows, width))
+
+
+def _usage(command: Any, context: Any) -> str:
+    pieces = " ".join(command.collect_usage_pieces(context))
+    return f"{_heading(_('Usage'))} {context.command_path} {pieces}\n"
+
+
+def _members(command: Any, context: Any, width: int) -> Iterator[str]:
+    for title, names in getattr(command, "sections", ()):
+        members = [(name, command.get_command(context, name)) for name in names]
+        rows = [(name, _gist(member.help or "")) for name, member in members if not member.hidden]
+        if rows:
+            yield _section(title, _columns(rows, width))
+
+
+def _is_global(param: Any) -> bool:
+    return getattr(param, "rich_help_panel", None) == "global" or "--help" in param.opts
+
+
+def _record(param: Any, context: Any) -> tuple[str, str] | None:
+    if "--help" in param.opts:
+        return "-h, --help", _("Show this page.")
+    found: tuple[str, str] | None = param.get_help_record(context)
+    return found
+
+
+def _example_lines(examples: Sequence[Example]) -> list[str]:
+    pairs = [(e, "") if isinstance(e, str) else e for e in examples]
+    width = max(len(line) for line, _remark in pairs)
+    return [f"  {line:<{width}}  # {remark}" if remark else f"  {line}" for line, remark in pairs]
+
+
+def _columns(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
+    label_width = min(max(len(label) for label, _text in rows), _MAX_LABEL)
+    lines = []
+    for label, text in rows:
+        first, *more = textwrap.wrap(text, max(width - label_width - 4, 20)) or [""]
+        if len(label) > label_width:
+            lines += [f"  {label}", f"  {'':<{label_width}}  {first}"]
+        else:
+            lines.append(f"  {label:<{label_width}}  {first}".rstrip())
+        lines += [f"  {'':<{label_width}}  {line}" for line in more]
+    return lines
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return f"\n{_heading(title)}\n" + "\n".join(lines) + "\n"
+
+
+def _heading(title: str) -> str:
+    bold = streams.is_terminal(1) and not streams.colour_unwanted(no_color=False)
+    return f"\x1b[1m{title}:\x1b[0m" if bold else f"{title}:"
+
+
+def _gist(text: str) -> str:
+    """The beginning of a help text, up to the first full stop, colon or semicolon: a line of the command list."""
+    head = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"[.:;] ", head, maxsplit=1)[0].rstrip(".") + "."

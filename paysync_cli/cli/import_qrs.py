@@ -1,0 +1,258 @@
+"""`paysync import`: register the QRs of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
+
+import typer
+
+from paysync_cli.cli import signals
+from paysync_cli.cli.command import command
+from paysync_cli.cli.failure import CutShort
+from paysync_cli.cli.options import Bank, DryRun
+from paysync_cli.cli.registering import defaults_of, left_over, wake_workers
+from paysync_cli.cli.session import Session
+from paysync_cli.errors import Fault, InputError, NotFound, PaysyncError, TimedOut, UsageError
+from paysync_cli.language import _, ngettext
+
+if TYPE_CHECKING:
+    from paysync_cli.services.importing import Import, Tally, Target
+    from paysync_cli.services.request_lines import Source
+    from paysync_cli.store.database import Database
+
+SHOWN_ON_SCREEN = 20  # bad lines and conflicts; with --json a thousand
+SPOOL_BYTES = 1 << 20
+
+
+@command(
+    "import",
+    help=_(
+        "Register the QRs of a file, CSV (comma, semicolon or tab) or JSON lines, UTF-8; - reads standard input. "
+        "Columns: qr_id, and as wanted amount, currency, due, account, bank, issued_at, multi_use.\n\n"
+        "Any bad line: every one is told with its number, nothing is written, exit 2; with --on-error skip the rest "
+        "goes in, exit 3. Running it again is safe: what is known stays as it is.\n\n"
+        "With --json, `items` lists only what is not `created`, at most 1000; `items_cut` tells how many more there "
+        "are. Bad lines are told up to 1000 as well; `invalid` counts all."
+    ),
+    examples=[
+        ("paysync import qrs.csv", _("a file with the header qr_id,amount,due")),
+        ("paysync import qrs.csv --dry-run", _("look first")),
+        ("jq -c '.[]' qrs.json | paysync import - --on-error skip", _("JSON lines; bad ones are left out")),
+    ],
+    changes=True,
+    creates_database=True,
+)
+def import_qrs(
+    session: Session,
+    file: Annotated[str, typer.Argument(help=_("The file, or - for standard input."), metavar="FILE|-")],
+    bank: Bank = None,
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option("--on-error", help=_("What a bad line does: stop all, or be skipped."))
+    ] = "stop",
+    dry_run: DryRun = False,
+) -> None:
+    from paysync_cli.views.import_qrs import ImportView
+
+    default = _default_bank(session, bank)
+    with _opened(session, file) as source:
+        if dry_run:
+            session.creates_database = False
+        store = _store(session, dry_run)
+        running = _import(session, source, default, store)
+        tally = _examine(session, running)
+        if tally.invalid and on_error == "stop":
+            raise _nothing_written(session, tally)
+        if not tally.lines:
+            session.warn(_("{name} has a header and nothing else.").format(name=source.name))
+        _take_in(session, running, store, dry_run)
+    unavailable = None if dry_run else wake_workers(session)
+    session.show(ImportView(tally, dry_run), error=left_over(_faults(session, tally), unavailable))
+
+
+# -- the file
+
+
+@contextlib.contextmanager
+def _opened(session: Session, file: str) -> Iterator[Source]:
+    """The file, seekable: what can be read only once is copied into a temporary file."""
+    from paysync_cli.services.request_lines import Source
+
+    with contextlib.ExitStack() as stack:
+        if file == "-":
+            yield Source(stack.enter_context(_spooled(_standard_input(session))), _("standard input"))
+            return
+        opened = stack.enter_context(_open(file))
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            opened = stack.enter_context(_spooled(opened))
+        yield Source(opened, file)
+
+
+def _open(file: str) -> BinaryIO:
+    try:
+        return Path(file).open("rb")
+    except FileNotFoundError:
+        raise NotFound(_("There is no file {file}.").format(file=file), code="no_file") from None
+    except IsADirectoryError:
+        raise InputError(_("{file} is a folder, not a file.").format(file=file), code="no_file") from None
+    except OSError as error:
+        raise InputError(
+            _("{file} cannot be read: {cause}.").format(file=file, cause=error.strerror), code="unreadable_file"
+        ) from None
+
+
+def _standard_input(session: Session) -> IO[bytes]:
+    if sys.stdin is None:
+        raise UsageError(_("Standard input is closed: name a file, or send one with a pipe."))
+    if sys.stdin.isatty():
+        session.say(_("Reading lines from the terminal; Ctrl-D ends them."))
+    return sys.stdin.buffer
+
+
+@contextlib.contextmanager
+def _spooled(once: IO[bytes]) -> Iterator[BinaryIO]:
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryFile() as copy:
+        try:
+            shutil.copyfileobj(once, copy, SPOOL_BYTES)
+            copy.flush()
+        except OSError as error:
+            raise PaysyncError(
+                _("The input could not be copied to the temporary folder: {cause}.").format(cause=error.strerror),
+                hint=_("Make room there, set TMPDIR to another folder, or name a file instead."),
+            ) from error
+        yield cast("BinaryIO", copy)
+
+
+# -- the two passes
+
+
+def _import(session: Session, source: Source, default: str | None, store: Database | None) -> Import:
+    from datetime import UTC, datetime
+
+    from paysync_cli.services.importing import Import
+
+    # Without a database (a dry run on a fresh machine) there is no clock of its own: the machine's serves.
+    now = datetime.now(UTC) if store is None else session.runtime.clock.now()
+    return Import(source, _targets(session), default, now)
+
+
+def _targets(session: Session) -> Mapping[str, Target]:
+    from paysync_cli.services.importing import Target
+
+    return {
+        name: Target(defaults_of(bank), bank.environment, session.runtime.rhythm(bank))
+        for name, bank in session.settings.banks.items()
+    }
+
+
+def _default_bank(session: Session, name: str | None) -> str | None:
+    """The bank of lines that name none; None where each line must."""
+    try:
+        return session.bank(name).name
+    except UsageError as error:
+        if error.code != "bank_needed":
+            raise
+        return None
+
+
+def _store(session: Session, dry_run: bool) -> Database | None:
+    """The database; None where a dry run finds none, and must not make one."""
+    try:
+        return session.runtime.store
+    except NotFound as error:
+        if not dry_run or error.code != "no_database":
+            raise
+        return None
+
+
+def _examine(session: Session, running: Import) -> Tally:
+    with _told_how_far(session, running), session.progress(None, _("looking at the lines")) as bar:
+        return running.examine(bar.advance)
+
+
+def _take_in(session: Session, running: Import, store: Database | None, dry_run: bool) -> None:
+    from paysync_cli.services.register import Wish
+
+    with _told_how_far(session, running), session.progress(running.tally.lines, _("importing")) as bar:
+        if dry_run or store is None:
+            running.preview(store, bar.advance)
+        else:
+            running.write(store, Wish(who=session.runtime.who), bar.advance)
+
+
+@contextlib.contextmanager
+def _told_how_far(session: Session, running: Import) -> Iterator[None]:
+    """Whatever cuts the work short says how much of it is done."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CutShort(_how_far(running.tally), signals.INTERRUPTED, code="interrupted") from None
+    except signals.Terminated:
+        raise CutShort(_how_far(running.tally), signals.TERMINATED, code="terminated") from None
+    except signals.DeadlineReached:
+        raise TimedOut(_how_far(running.tally)) from None
+    except PaysyncError:
+        if running.tally.done:
+            session.say(_how_far(running.tally))
+        raise
+
+
+def _how_far(tally: Tally) -> str:
+    if not tally.done:
+        return _("Cut short before anything was written.")
+    return _("Cut short: {done} of {lines} lines are in; run it again to go on.").format(
+        done=tally.done, lines=tally.lines
+    )
+
+
+# -- what went wrong
+
+
+def _nothing_written(session: Session, tally: Tally) -> InputError:
+    message = ngettext(
+        "{n} of {lines} lines is wrong; nothing was written.",
+        "{n} of {lines} lines are wrong; nothing was written.",
+        tally.invalid,
+    ).format(n=tally.invalid, lines=tally.lines)
+    hint = _("Mend them, or leave them out with --on-error skip.")
+    return InputError(message, faults=[*_line_faults(session, tally), Fault("invalid_lines", message, hint)])
+
+
+def _faults(session: Session, tally: Tally) -> list[Fault]:
+    """Everything that did not go in."""
+    return [*_line_faults(session, tally), *_conflict_faults(session, tally)]
+
+
+def _line_faults(session: Session, tally: Tally) -> Iterator[Fault]:
+    shown = tally.bad_lines[: _most(session)]
+    yield from (Fault(bad.faults[0].code, bad.sentence) for bad in shown)
+    if more := tally.invalid - len(shown):
+        yield Fault(
+            "more_invalid_lines", ngettext("{n} more line is wrong.", "{n} more lines are wrong.", more).format(n=more)
+        )
+
+
+def _conflict_faults(session: Session, tally: Tally) -> Iterator[Fault]:
+    from paysync_cli.services.register import Outcome
+    from paysync_cli.views.enqueue import conflict_sentence
+
+    conflicts = tally.conflicts[: _most(session)]
+    for one in conflicts:
+        sentence = conflict_sentence(one.item)
+        yield Fault("conflict", _("line {n}: {sentence}").format(n=one.line, sentence=sentence))
+    if more := tally.count(Outcome.CONFLICT) - len(conflicts):
+        yield Fault("more_conflicts", ngettext("{n} more QR conflicts.", "{n} more QRs conflict.", more).format(n=more))
+
+
+def _most(session: Session) -> int:
+    from paysync_cli.services.importing import KEPT
+
+    return KEPT if session.wants_json else SHOWN_ON_SCREEN

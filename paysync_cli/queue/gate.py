@@ -1,0 +1,260 @@
+"""The gate before each bank, shared by all workers: its rate, its places in flight, its breaker. All in Redis, all with
+an end: a worker that dies gives its place back by time.
+
+Keys: `paysync:bank:<name>:flight` (places, scored by their end), `:rate` (when the next question may go),
+`:breaker` (hash: state, failures, opens_until, wait_s, closed_at), `:probe` (lease of the one probe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from paysync_cli.queue.client import QueueClient
+
+PLACE_LEASE_S = 120  # longer than the longest question
+PROBE_LEASE_S = 60
+FAILURES_TO_OPEN = 5
+FIRST_WAIT_S, LONGEST_WAIT_S = 30, 300
+LONGEST_TURN_S = 5  # further behind than this no turn is taken: the plan waits, not the worker
+BURST_S = 0.25  # how much of a second's rate may go at once
+
+
+class Word(StrEnum):
+    """What the gate says."""
+
+    GO = "go"
+    LATER = "later"
+    BEHIND = "behind"
+    FULL = "full"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A question that wants to pass. `token` names its place; `booked`: its turn in the rate is taken already."""
+
+    bank: str
+    token: str
+    rate_per_s: float
+    concurrency: int
+    booked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`go`: ask now. `later`: the turn is taken, come back in `wait_s`. The others: no turn was taken."""
+
+    word: Word
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A question that is over. `failed` says that the bank gave no readable answer."""
+
+    bank: str
+    token: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSeen:
+    """A bank's breaker: closed, open (until when, in seconds) or ramping up after an outage (at what rate)."""
+
+    state: str
+    failures: int
+    opens_in_s: float | None
+    ramp_per_s: float | None
+    in_flight: int
+
+
+class BankGate:
+    """The gates of all banks of one Redis. Raises RedisUnavailable.
+
+    `speed` is that of the clock that decides: a compressed clock compresses waits and raises rates alike.
+    """
+
+    def __init__(self, client: QueueClient, speed: float = 1.0) -> None:
+        self._speed = speed
+        self._enter = client.script(ENTER)
+        self._leave = client.script(LEAVE)
+        self._probe = client.script(PROBE)
+        self._look = client.script(LOOK)
+
+    def enter(self, wishes: Sequence[Wish]) -> list[Verdict]:
+        """One verdict per wish, in one round trip."""
+        arguments: list[Any] = [self._speed, PLACE_LEASE_S, BURST_S, LONGEST_TURN_S]
+        for wish in wishes:
+            rate = wish.rate_per_s * self._speed
+            arguments += [wish.bank, wish.token, rate, wish.concurrency, int(wish.booked)]
+        answers = self._enter(arguments)
+        return [Verdict(Word(word.decode()), float(wait)) for word, wait in answers]
+
+    def leave(self, left: Sequence[Left]) -> list[str]:
+        """Give the places back and tell the breakers; the banks whose breaker opened by this."""
+        arguments: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
+        for one in left:
+            arguments += [one.bank, one.token, int(one.failed)]
+        return [bank.decode() for bank in self._leave(arguments)]
+
+    def may_probe(self, bank: str, token: str) -> bool:
+        """Whether this caller may send the one probe of an open breaker whose wait is over."""
+        return bool(self._probe([self._speed, bank, token, "take", PROBE_LEASE_S, LONGEST_WAIT_S / self._speed]))
+
+    def probed(self, bank: str, token: str, *, failed: bool) -> None:
+        """How the probe went: it closes the breaker, or doubles the wait."""
+        word = "failed" if failed else "answered"
+        self._probe([self._speed, bank, token, word, PROBE_LEASE_S, LONGEST_WAIT_S / self._speed])
+
+    def look(self, banks: Sequence[str]) -> dict[str, BreakerSeen]:
+        """The breakers as they are; changes nothing."""
+        seen = {}
+        for bank, (state, failures, opens_in, ramp, flight) in zip(
+            banks, self._look([self._speed, *banks]), strict=True
+        ):
+            seen[bank] = BreakerSeen(
+                state.decode(),
+                int(failures),
+                float(opens_in) if opens_in else None,
+                float(ramp) / self._speed if ramp else None,
+                int(flight),
+            )
+        return seen
+
+
+# ARGV[1] of every script is the clock's speed.
+_START = """
+local speed = tonumber(table.remove(ARGV, 1))
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local function key(bank, what) return 'paysync:bank:' .. bank .. ':' .. what end
+-- After an outage the rate starts at one a second and doubles each second until it is the bank's own again.
+local function ramped(bank, rate)
+  local closed = tonumber(redis.call('HGET', key(bank, 'breaker'), 'closed_at') or '')
+  if not closed then return rate end
+  local ramp = speed * 2 ^ math.floor((now - closed) * speed)
+  if ramp >= rate then return rate end
+  return ramp
+end
+"""
+
+# ARGV: place lease, burst seconds, longest turn, then (bank, token, rate, concurrency, booked)...
+ENTER = (
+    _START
+    + """
+local lease, burst_s, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local verdicts = {}
+for i = 4, #ARGV, 5 do
+  local bank, token = ARGV[i], ARGV[i + 1]
+  local rate, places, booked = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4] == '1'
+  local flight = key(bank, 'flight')
+  local state = redis.call('HGET', key(bank, 'breaker'), 'state')
+  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
+  if state == 'open' then
+    local left = tonumber(redis.call('HGET', key(bank, 'breaker'), 'opens_until') or '0') - now
+    verdicts[#verdicts + 1] = {'open', tostring(math.max(left, 1))}
+  elseif redis.call('ZCARD', flight) >= places then
+    verdicts[#verdicts + 1] = {'full', '0.05'}
+  else
+    local wait = 0
+    if not booked then
+      local real = ramped(bank, rate)
+      local step = 1 / real
+      local burst = math.max(1, math.floor(real * burst_s)) - 1
+      local turn = math.max(tonumber(redis.call('GET', key(bank, 'rate')) or '0'), now)
+      wait = math.max(0, turn - burst * step - now)
+      if wait <= longest then
+        redis.call('SET', key(bank, 'rate'), string.format('%.6f', turn + step), 'PX',
+          math.ceil((turn + step - now) * 1000) + 1000)
+      end
+    end
+    if wait > longest then
+      verdicts[#verdicts + 1] = {'behind', tostring(wait)}
+    elseif wait > 0 then
+      verdicts[#verdicts + 1] = {'later', tostring(wait)}
+    else
+      redis.call('ZADD', flight, now + lease, token)
+      redis.call('PEXPIRE', flight, lease * 1000)
+      verdicts[#verdicts + 1] = {'go', '0'}
+    end
+  end
+end
+return verdicts
+"""
+)
+
+# ARGV: failures that open, first wait, then (bank, token, failed)... Any readable answer forgets the failures.
+LEAVE = (
+    _START
+    + """
+local limit, first_wait = tonumber(ARGV[1]), tonumber(ARGV[2])
+local opened = {}
+for i = 3, #ARGV, 3 do
+  local bank, failed = ARGV[i], ARGV[i + 2] == '1'
+  local breaker = key(bank, 'breaker')
+  redis.call('ZREM', key(bank, 'flight'), ARGV[i + 1])
+  if redis.call('HGET', breaker, 'state') ~= 'open' then
+    if failed then
+      if redis.call('HINCRBY', breaker, 'failures', 1) >= limit then
+        redis.call('HSET', breaker, 'state', 'open', 'opens_until', now + first_wait, 'wait_s', first_wait,
+          'opened_at', now)
+        redis.call('HDEL', breaker, 'closed_at')
+        opened[#opened + 1] = bank
+      end
+      redis.call('EXPIRE', breaker, 86400)
+    else
+      redis.call('HDEL', breaker, 'failures')
+    end
+  end
+end
+return opened
+"""
+)
+
+# ARGV: bank, token, take | answered | failed, probe lease, longest wait.
+PROBE = (
+    _START
+    + """
+local bank, token, what = ARGV[1], ARGV[2], ARGV[3]
+local breaker, probe = key(bank, 'breaker'), key(bank, 'probe')
+if redis.call('HGET', breaker, 'state') ~= 'open' then return 0 end
+if what == 'take' then
+  if tonumber(redis.call('HGET', breaker, 'opens_until')) > now then return 0 end
+  if redis.call('SET', probe, token, 'NX', 'EX', ARGV[4]) then return 1 end
+  return 0
+end
+if redis.call('GET', probe) ~= token then return 0 end
+redis.call('DEL', probe)
+if what == 'answered' then
+  redis.call('HDEL', breaker, 'state', 'failures', 'opens_until', 'wait_s', 'opened_at')
+  redis.call('HSET', breaker, 'closed_at', now)
+  redis.call('DEL', key(bank, 'rate'))
+  redis.call('EXPIRE', breaker, 3600)
+else
+  local wait = math.min(tonumber(redis.call('HGET', breaker, 'wait_s')) * 2, tonumber(ARGV[5]))
+  redis.call('HSET', breaker, 'opens_until', now + wait, 'wait_s', wait)
+  redis.call('EXPIRE', breaker, 86400)
+end
+return 1
+"""
+)
+
+# ARGV: banks. Per bank: state, failures, seconds until a probe, rate of the ramp (below 1,024 a second), in flight.
+LOOK = (
+    _START
+    + """
+local seen = {}
+for i = 1, #ARGV do
+  local breaker = key(ARGV[i], 'breaker')
+  local fields = redis.call('HMGET', breaker, 'state', 'failures', 'opens_until')
+  local opens_in = fields[3] and tostring(math.max(0, tonumber(fields[3]) - now)) or ''
+  local ramp = ramped(ARGV[i], 1024 * speed)
+  seen[i] = {fields[1] or 'closed', tonumber(fields[2] or '0'), opens_in, ramp < 1024 * speed and tostring(ramp) or '',
+    redis.call('ZCOUNT', key(ARGV[i], 'flight'), now, '+inf')}
+end
+return seen
+"""
+)

@@ -1,0 +1,205 @@
+"""What a view writes on: a terminal page (Rich tables, colour, relative times) or a plain one (whole lines).
+
+Every text passes `plain()`, so nothing from outside is markup or an escape. Only the terminal page loads Rich.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING
+
+from paysync_cli.views.text import plain
+from paysync_cli.views.times import beside_relative, iso_local
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+DASH = "-"  # shown where there is no value
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A text with a Rich style (`red`, `bold green`, `dim`); off a terminal the text alone."""
+
+    text: object
+    style: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column; `right` sets numbers and amounts flush right."""
+
+    title: str
+    right: bool = False
+
+
+Cell = object  # str, int, Decimal, datetime, Styled or None; anything else through str()
+
+GOOD, NOTICE, BAD, QUIET = "green", "yellow", "red", "dim"
+
+_STATUS_STYLES = {
+    "completed": GOOD,
+    "processing": NOTICE,
+    "pending": "cyan",
+    "cancelled": QUIET,
+    "expired": QUIET,
+    "exhausted": NOTICE,
+    "held": NOTICE,
+    "ok": GOOD,
+    "warning": NOTICE,
+    "fault": BAD,
+    "failed": BAD,
+}
+
+
+def status_cell(word: str) -> Styled:
+    """A status, state or verdict in its colour."""
+    return Styled(word, _STATUS_STYLES.get(word, ""))
+
+
+class Page(ABC):
+    """Headings, lines, fields and tables. `now` and `zone` decide how moments read."""
+
+    terminal: bool
+
+    def __init__(self, *, now: datetime, zone: tzinfo | None) -> None:
+        self.now = now
+        self.zone = zone
+
+    @abstractmethod
+    def line(self, text: Cell = "") -> None:
+        """One line, never cut."""
+
+    @abstractmethod
+    def heading(self, text: str) -> None:
+        """A title above what follows, with an empty line before it unless it comes first."""
+
+    @abstractmethod
+    def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
+        """Label and value, one pair a line, values aligned."""
+
+    @abstractmethod
+    def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+        """A table; `empty` is the sentence shown instead when there are no rows."""
+
+    def moment(self, at: datetime) -> str:
+        """The moment as this page shows it."""
+        raise NotImplementedError
+
+    def text_of(self, cell: Cell) -> str:
+        """The cell's harmless text; a dash for None."""
+        if isinstance(cell, Styled):
+            return self.text_of(cell.text)
+        if cell is None:
+            return DASH
+        if isinstance(cell, datetime):
+            return self.moment(cell)
+        return plain(cell)
+
+
+class PlainPage(Page):
+    """Off a terminal: columns set with spaces, full ids and timestamps, no boxes, no colour, no cutting."""
+
+    terminal = False
+
+    def __init__(self, write: Callable[[str], None], *, now: datetime, zone: tzinfo | None) -> None:
+        super().__init__(now=now, zone=zone)
+        self._write = write
+        self._begun = False
+
+    def line(self, text: Cell = "") -> None:
+        self._begun = True
+        self._write(self.text_of(text).rstrip() + "\n")
+
+    def heading(self, text: str) -> None:
+        if self._begun:
+            self.line()
+        self.line(text)
+
+    def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
+        shown = [(plain(label), self.text_of(value)) for label, value in pairs]
+        width = max((len(label) for label, _value in shown), default=0)
+        for label, value in shown:
+            self.line(f"{label:<{width}}  {value}")
+
+    def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+        heads = [_column(c) for c in columns]
+        lines = [[self.text_of(cell) for cell in row] for row in rows]
+        if not lines:
+            self.line(empty)
+            return
+        titled = [[head.title.upper() for head in heads], *lines]
+        widths = [max(map(len, cells)) for cells in zip(*titled, strict=True)]
+        for cells in titled:
+            self.line("  ".join(map(_set, cells, widths, heads)))
+
+    def moment(self, at: datetime) -> str:
+        return iso_local(at, self.zone)
+
+
+class TerminalPage(Page):
+    """On a terminal: Rich tables and colour, relative times beside absolute ones; long cells fold, none is cut."""
+
+    terminal = True
+
+    def __init__(self, console: Console, *, now: datetime, zone: tzinfo | None) -> None:
+        super().__init__(now=now, zone=zone)
+        self.console = console
+        self._begun = False
+
+    def line(self, text: Cell = "") -> None:
+        self._begun = True
+        self.console.print(self._rich(text), soft_wrap=True)
+
+    def heading(self, text: str) -> None:
+        if self._begun:
+            self.line()
+        self.line(Styled(text, "bold"))
+
+    def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style=QUIET, overflow="fold")
+        grid.add_column(overflow="fold")
+        for label, value in pairs:
+            grid.add_row(self._rich(label), self._rich(value))
+        self._print(grid)
+
+    def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for head in map(_column, columns):
+            table.add_column(self._rich(head.title), justify="right" if head.right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(self._rich, row))
+        if table.row_count:
+            self._print(table)
+        else:
+            self.line(Styled(empty, QUIET))
+
+    def moment(self, at: datetime) -> str:
+        return beside_relative(at, self.now, self.zone)
+
+    def _rich(self, cell: Cell) -> Text:
+        from rich.text import Text
+
+        return Text(self.text_of(cell), style=cell.style if isinstance(cell, Styled) else "")
+
+    def _print(self, renderable: object) -> None:
+        self._begun = True
+        self.console.print(renderable)
+
+
+def _column(column: Column | str) -> Column:
+    return column if isinstance(column, Column) else Column(column)
+
+
+def _set(cell: str, width: int, head: Column) -> str:
+    return cell.rjust(width) if head.right else cell.ljust(width)

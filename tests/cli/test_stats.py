@@ -1,0 +1,175 @@
+"""`paysync stats` as scripts and people meet it."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.books import add_qr, everything, push, spend
+from tests.embedded import running_servers
+from tests.home import NARROW, Home, database_id, lines_seen, new_home, one_document
+from tests.process import run_paysync
+
+DEAD_REDIS = "redis://:canary-secret@127.0.0.1:1/0"
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with new_home() as home:
+        yield home
+
+
+def fill(home: Home) -> None:
+    now = datetime.now(UTC)
+    with home.books() as store:
+        add_qr(store, "late", status="pending", at=now - timedelta(minutes=50, seconds=30))
+        add_qr(store, "later", at=now + timedelta(hours=1))
+        add_qr(store, "held", state="held", at=now)
+        add_qr(store, "paid", bank="other", status="completed")
+
+
+def test_every_promised_key_is_there_although_nothing_is(home: Home) -> None:
+    with home.books():
+        pass
+    data = home.data("stats")
+    assert data.pop("where") == {
+        "database": str(home.folder / "paysync.db"),
+        "redis": f"embedded in {home.folder / 'redis'}",
+        "settings_files": [],
+    }
+    assert data == {
+        "jobs": {"waiting": 0, "active": 0, "completed": 0, "failed": 0, "delayed": 0},
+        "checks_24h": {"ok": 0, "failed": 0},
+        "checks_per_minute": 0.0,
+        "oldest_due_seconds": 0,
+        "due": 0,
+        "statuses": dict.fromkeys(("pending", "processing", "active", "completed", "cancelled", "expired"), 0),
+        "exhausted": 0,
+        "held": 0,
+        "reviews_open": 0,
+        "workers": [],
+        "leader": None,
+        "banks": [],
+        "last_cleanup": None,
+        "redis": None,
+        "warnings": [],
+    }
+
+
+def test_figures_without_any_redis_running(home: Home) -> None:
+    fill(home)
+    data = home.data("stats")
+    assert data["jobs"] == {"waiting": 1, "active": 0, "completed": 0, "failed": 0, "delayed": 1}
+    assert (data["due"], data["held"]) == (1, 1)
+    assert 3030 <= data["oldest_due_seconds"] < 3330
+    assert data["statuses"] | {"pending": 1, "active": 2, "completed": 1} == data["statuses"]
+    assert [bank["name"] for bank in data["banks"]] == ["other", "sim"]
+    assert data["warnings"][0]["code"] == "no_worker"
+    assert running_servers(home.folder) == [], "stats never starts a server"
+    assert not (home.folder / "redis").exists()
+
+
+def test_figures_with_redis_leave_it_untouched(home: Home) -> None:
+    fill(home)
+    with home.books() as store, home.redis() as client, home.queue() as queue:
+        queued = add_qr(store, "queued", state="queued")
+        push(queue, database_id(store), queued)
+        spend(client, "failed", "payment-sync-high", [("sync-1-1", 5.0)])
+        client.zadd("rq:wip:payment-sync-low", {"sync-2-1:e": 5.0})
+        before = everything(client)
+        data = home.data("stats")
+        assert everything(client) == before
+        assert data["jobs"] == {"waiting": 2, "active": 1, "completed": 0, "failed": 1, "delayed": 1}
+        assert data["redis"]["policy"] == "noeviction"
+        assert data["redis"]["memory_bytes"] > 0
+        assert data["redis"]["version"]
+        assert home.data("stats", "--bank", "other")["jobs"]["waiting"] == 0
+
+
+def test_redis_down_is_partial_and_exit_69(home: Home) -> None:
+    fill(home)
+    found = home.json("stats", status=69, REDIS_URL=DEAD_REDIS)
+    assert found["status"] == "partial"
+    assert found["data"]["jobs"] is None
+    assert (found["data"]["due"], found["data"]["workers"], found["data"]["warnings"]) == (1, [], [])
+    assert found["errors"][0]["code"] == "redis_unavailable"
+    ended = home.run("stats", REDIS_URL=DEAD_REDIS)
+    assert ended.status == 69
+    assert "unknown: Redis is not available" in ended.out
+    assert "PENDING" in ended.out
+    assert ended.err.startswith("error: Redis at redis://")
+    assert "canary" not in ended.out + ended.err + str(found)
+
+
+def test_another_databases_redis_is_not_taken_for_ours(home: Home) -> None:
+    fill(home)
+    with home.redis() as client:
+        client.set("paysync:database", "another")
+        found = home.json("stats", status=5)
+    assert (found["status"], found["data"]["jobs"]) == ("partial", None)
+    assert found["errors"][0]["code"] == "foreign_database"
+
+
+def test_a_missing_database_with_an_empty_environment_names_what_it_looked_for(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nobody"
+    ended = run_paysync("stats", cwd=tmp_path, home=nowhere)
+    assert ended.status == 4
+    assert ended.out == ""
+    path = nowhere / ".local" / "share" / "paysync" / "paysync.db"
+    assert f"no paysync database at {path}" in ended.err
+    assert f"(user {getpass.getuser()}, settings from the environment and defaults)" in ended.err
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+    found = one_document(run_paysync("stats", "--json", cwd=tmp_path, home=nowhere, env=NARROW).out)
+    assert (found["status"], found["errors"][0]["code"]) == ("error", "no_database")
+
+
+def test_a_missing_database_names_the_settings_file(home: Home) -> None:
+    settings = home.folder / "paysync.toml"
+    settings.write_text('database_url = "sqlite:////nowhere/books.db"\n')
+    ended = home.run("stats")
+    assert ended.status == 4
+    assert "no paysync database at /nowhere/books.db" in ended.err
+    assert f"settings from {settings}" in ended.err
+
+
+def test_the_first_number_on_the_screen_is_the_age_of_the_oldest_due_check(home: Home) -> None:
+    fill(home)
+    for ended in (home.on_terminal("stats", NO_COLOR="1"), home.run("stats")):
+        assert ended.status == 0
+        text = " ".join(lines_seen(ended.out))
+        first = re.search(r"[0-9]+[^.]*", text)
+        assert first is not None
+        assert first.group() == "50 minutes"
+        assert "1 QR is due and no worker is alive" in ended.out
+
+
+def test_one_screen_of_80_columns_in_two_blocks(home: Home) -> None:
+    with home.books() as store, home.redis():
+        add_qr(store, "late", at=datetime.now(UTC) - timedelta(minutes=50))
+        ended = home.on_terminal("stats", columns=80, NO_COLOR="1")
+    lines = lines_seen(ended.out)
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line in ("Jobs", "QRs")] == ["Jobs", "QRs"]
+
+
+def test_colour_only_where_it_is_wanted(home: Home) -> None:
+    fill(home)
+    assert "\x1b[31m" in home.on_terminal("stats").out
+    assert "\x1b[3" not in home.on_terminal("stats", NO_COLOR="1").out
+    assert "\x1b" not in home.run("stats", FORCE_COLOR="1").out
+    one_document(home.on_terminal("stats", "--json").out)
+
+
+def test_one_bank(home: Home) -> None:
+    fill(home)
+    data = home.data("stats", "--bank", "other")
+    assert [bank["name"] for bank in data["banks"]] == ["other"]
+    assert data["statuses"]["completed"] == 1
+    assert data["due"] == 0
+    assert home.json("stats", "--bank", "slip", status=2)["errors"][0]["code"] == "unknown_bank"

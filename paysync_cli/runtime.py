@@ -11,12 +11,13 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from paysync_cli.errors import NotFound, PaysyncError, SettingsError, UnavailableError
+from paysync_cli.errors import NotFound, PaysyncError, RedisUnavailable, SettingsError, UnavailableError
 from paysync_cli.language import _
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.settings import BankSettings, Settings, mask_url
@@ -24,13 +25,18 @@ from paysync_cli.settings import BankSettings, Settings, mask_url
 if TYPE_CHECKING:
     import httpx
 
-    from paysync_cli.banks.base import Bank, BankProfile
+    from paysync_cli.banks.base import Bank, BankProfile, TokenVault
+    from paysync_cli.banks.seal import Seal
     from paysync_cli.queue.client import Link, QueueClient
     from paysync_cli.queue.embedded import EmbeddedRedis, Endpoint
+    from paysync_cli.queue.gate import BankGate
+    from paysync_cli.queue.vault import TokenShelf
     from paysync_cli.queue.worker import Chore
+    from paysync_cli.services.bank_desk import Configured
     from paysync_cli.services.dispatch import Scope
-    from paysync_cli.services.engine import Engine, OpenBank, Stopped
+    from paysync_cli.services.engine import Engine, OpenBank
     from paysync_cli.services.gate import Fair, Gate, Limits
+    from paysync_cli.services.stopped import Stopped
     from paysync_cli.services.worker import Dispatching, Leading
     from paysync_cli.store.clock import Clock
     from paysync_cli.store.database import Database
@@ -48,6 +54,7 @@ class Runtime:
         self._endpoint: Endpoint | None = None
         self._queues: list[QueueClient] = []
         self._clients: list[httpx.AsyncClient] = []
+        self._foreground_gate: Gate | None = None
 
     # -- the database -------------------------------------------------------------------------------------------
 
@@ -195,28 +202,108 @@ class Runtime:
 
             select_bank(self.settings)
 
-    def open_bank(self, bank: BankSettings, *, many: bool) -> OpenBank:
-        """The bank, ready to be asked inside the running event loop; `many` chooses the transport for a worker."""
+    @cached_property
+    def stopped(self) -> Stopped:
+        """Which banks' credentials are stopped, for all workers and for this process."""
+        from paysync_cli.services.stopped import Stopped
+
+        environments = {bank.name: bank.environment for bank in self.settings.banks.values()}
+        return Stopped(self.store, environments, self.clock)
+
+    def open_bank(self, bank: BankSettings, *, many: bool, waits: bool = False) -> OpenBank:
+        """The bank, ready to be asked inside the running event loop; `many` chooses the transport for a worker.
+
+        `waits`: never log in without Redis, wait for it; else Redis is used when it is at hand.
+        """
         from paysync_cli.services.engine import OpenBank
 
-        return OpenBank(self._adapter(bank, many), bank.environment, self.rhythm(bank))
+        return OpenBank(self._adapter(bank, many, waits), bank.environment, self.rhythm(bank))
 
-    def open_banks(self, *, many: bool) -> dict[str, OpenBank]:
-        return {name: self.open_bank(bank, many=many) for name, bank in self.settings.banks.items()}
+    def open_gated_bank(self, bank: BankSettings, *, many: bool) -> OpenBank:
+        """The bank behind its gate, for callers that are no worker; Redis is used only when it is at hand."""
+        from paysync_cli.services import gate
+
+        opened = self.open_bank(bank, many=many)
+        if self._foreground_gate is None:
+            desk = gate.Desk(self.store, self.limits, self.clock)
+            self._foreground_gate = gate.Gate(self.gate_if_running(), self.store, desk, self.clock)
+        return replace(opened, bank=gate.gated(opened.bank, self._foreground_gate))
+
+    def open_banks(self, *, many: bool, waits: bool = False) -> dict[str, OpenBank]:
+        return {name: self.open_bank(bank, many=many, waits=waits) for name, bank in self.settings.banks.items()}
 
     async def close_banks(self) -> None:
+        if self._foreground_gate is not None:
+            self._foreground_gate.close()
         for client in self._clients:
             await client.aclose()
         self._clients.clear()
 
-    def _adapter(self, bank: BankSettings, many: bool) -> Bank:
+    def _adapter(self, bank: BankSettings, many: bool, waits: bool) -> Bank:
         from paysync_cli.banks import registry
         from paysync_cli.banks.base import BankTools
         from paysync_cli.banks.http import make_client
 
         client = make_client(concurrency=max(bank.concurrency, self.settings.concurrency), over_aiohttp=many)
         self._clients.append(client)
-        return registry.build(profile(bank), BankTools(client, self.clock.now))
+        one = profile(bank)
+        return registry.build(one, BankTools(client, self.clock.now, self._vault(one, waits)))
+
+    def _vault(self, bank: BankProfile, waits: bool) -> TokenVault:
+        from paysync_cli.services.vault import SharedVault
+
+        seal = self._seal(bank)
+        queue = self.queue if waits else self._queue_at_hand
+        shelf = None if queue is None else self._shelf(queue, bank, seal)
+        return SharedVault(bank.name, seal, shelf, self.stopped, self.store, self.clock, waits=waits)
+
+    def _seal(self, bank: BankProfile) -> Seal:
+        from paysync_cli.banks.seal import Seal
+        from paysync_cli.store.salt import vault_salt
+
+        return Seal(bank, vault_salt(self.store))
+
+    def _shelf(self, queue: QueueClient, bank: BankProfile, seal: Seal) -> TokenShelf:
+        from paysync_cli.queue.vault import TokenShelf
+
+        return TokenShelf(queue, bank.name, seal.fingerprint, self.clock.speed)
+
+    @cached_property
+    def _queue_at_hand(self) -> QueueClient | None:
+        """The queues, None when Redis is not at hand; starts nothing."""
+        try:
+            return self.queue_if_running()
+        except RedisUnavailable:
+            return None
+
+    def let_log_in(self, bank: BankSettings) -> None:
+        """After an unlock: forget the waits and wake the workers. Without Redis they notice by themselves."""
+        queue, one = self._queue_at_hand, profile(bank)
+        if queue is not None:
+            with contextlib.suppress(RedisUnavailable):
+                self._shelf(queue, one, self._seal(one)).pardon()
+                queue.wake()
+
+    @property
+    def configured_banks(self) -> list[Configured]:
+        """Every bank of the settings, as far as people may see it."""
+        return [self.configured(bank) for bank in self.settings.banks.values()]
+
+    def configured(self, bank: BankSettings) -> Configured:
+        """One bank of the settings, as far as people may see it."""
+        from paysync_cli.services import bank_desk
+
+        return bank_desk.Configured(bank.name, bank.adapter, mask_url(bank.base_url), self.limits[bank.name])
+
+    def gate_if_running(self) -> BankGate | None:
+        """The gates in Redis, for looking; None when Redis is not at hand."""
+        from paysync_cli.queue.gate import BankGate
+
+        try:
+            queue = self.queue_if_running()
+        except RedisUnavailable:
+            return None
+        return None if queue is None else BankGate(queue, self.clock.speed)
 
     # -- the worker ---------------------------------------------------------------------------------------------
 
@@ -226,10 +313,10 @@ class Runtime:
         `ready` is called with the worker's name once it is registered and about to take work.
         """
         from paysync_cli.queue.worker import ConcurrentWorker
-        from paysync_cli.services.engine import Engine, Stopped
+        from paysync_cli.services.engine import Engine
 
-        settings, stopped = self.settings, Stopped()
-        banks = self.open_banks(many=True)
+        settings, stopped = self.settings, self.stopped
+        banks = self.open_banks(many=True, waits=True)
         gate = self.gate()
         engine = Engine(self.store, banks, self.clock, stopped, gate, concurrency=settings.concurrency)
         name = worker_name()
@@ -265,10 +352,12 @@ class Runtime:
         dispatching: bool,
     ) -> list[Chore]:
         from paysync_cli.queue.worker import Chore
+        from paysync_cli.services.gate import gated
         from paysync_cli.services.worker import Probing, Sweeping
 
         every = timedelta(seconds=self.settings.sync_interval_s)
-        sweeping = Sweeping(self.store, banks, self.clock, stopped, leading, every)
+        through_gate = {name: replace(bank, bank=gated(bank.bank, gate)) for name, bank in banks.items()}
+        sweeping = Sweeping(self.store, through_gate, self.clock, stopped, leading, every)
         probing = Probing(self.store, banks, gate, stopped)
         chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run), Chore("probe", probing.run)]
         if dispatching:
@@ -350,6 +439,7 @@ class Runtime:
 
     def _daily_cleanup(self, now: datetime) -> None:
         from paysync_cli.services.cleanup import CHECKS_KEPT, cleanup
+        from paysync_cli.services.janitor import PATIENCE_S
         from paysync_cli.services.sync import Judge
 
         cleanup(
@@ -361,6 +451,7 @@ class Runtime:
             keep_failed=self.settings.keep_failed,
             judge=Judge(self.rhythms, now, random.random),
             owner=self.who,
+            patience=self.clock.span(PATIENCE_S),
         )
 
     # -- for people ---------------------------------------------------------------------------------------------
@@ -390,6 +481,8 @@ class Runtime:
         return ", ".join(str(path) for path in self.settings.files) or _("the environment and defaults")
 
     def close(self) -> None:
+        if "stopped" in self.__dict__:
+            self.stopped.close()
         for queue in self._queues:
             queue.close()
         if "database" in self.__dict__:

@@ -28,12 +28,13 @@ def check(qr: int, seq: int) -> None:
 async def _check(qr: int, seq: int) -> None:
     from paysync_cli.queue.names import JobName
     from paysync_cli.runtime import Runtime
-    from paysync_cli.services.engine import Engine, Stopped
+    from paysync_cli.services.engine import Engine
     from paysync_cli.settings import load_settings
 
     runtime = Runtime(load_settings())
     try:
-        engine = Engine(runtime.store, runtime.open_banks(many=False), runtime.clock, Stopped(), runtime.gate())
+        banks = runtime.open_banks(many=False, waits=True)
+        engine = Engine(runtime.store, banks, runtime.clock, runtime.stopped, runtime.gate())
         try:
             ended = await engine.check(JobName(qr, seq), queue="")
         finally:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ class Shop:
     bank: RunningSimulator
     env: dict[str, str]
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    opened_at: float = 0.0
 
     # -- our side, in this process
 
@@ -135,9 +137,15 @@ class Shop:
         lines = [line for log in sorted(self.home.glob("worker-*.log")) for line in log.read_text().splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def until(self, look: Callable[[], Any]) -> Any:
+    def until(self, look: Callable[[], Any], pause_s: float = 0.02) -> Any:
+        """Look until it is true. The pause leaves the bank, which runs in this process, its turn."""
+
+        def look_after_a_pause() -> Any:
+            time.sleep(pause_s)
+            return look()
+
         try:
-            return until(look)
+            return until(look_after_a_pause)
         except AssertionError as error:
             tail = "\n".join(log.read_text()[-3000:] for log in sorted(self.home.glob("worker-*.log")))
             raise AssertionError(f"{error}\n{tail}") from None
@@ -157,16 +165,17 @@ class Shop:
 
 @contextlib.contextmanager
 def shop(
-    scenario: Mapping[str, Any] | None = None, *, speed: float = 1.0, env: Mapping[str, str] | None = None
-) -> Iterator[Shop]:
-    """Open a shop; at the end its processes and its Redis are gone."""
+    scenario: Mapping[str, Any] | None = None, *, speed: float = 1.0, env: Mapping[str, str] | None = None,
+    at: datetime | None = None,
+) -> Iterator[Shop]:  # fmt: skip
+    """Open a shop, whose clocks show `at` when that is given; at the end its processes and its Redis are gone."""
     home = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
     start = datetime.now(UTC)
-    clock = clocks.Clock(start, start, speed)
+    clock = clocks.Clock(start, at or start, speed)
     try:
         with RunningSimulator(dict(scenario or {}), now=clock.now) as bank:
             one = Shop(home, bank, _environment(home, bank) | dict(env or {}))
-            if speed != 1.0:
+            if speed != 1.0 or at is not None:
                 with one.runtime() as runtime, runtime.store.write() as tx:
                     clocks.compress(tx, clock)
             try:

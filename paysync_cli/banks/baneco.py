@@ -57,7 +57,7 @@ class BanecoBank:
         self.profile = profile
         self._tools = tools
         self._base_url = profile.base_url.rstrip("/")
-        self._session = Session(self._log_in, tools.now)
+        self._session = Session(self._log_in, tools.now, tools.vault)
 
     async def check(self, ask: Ask) -> Answer:
         """What the bank says of one QR now.
@@ -104,9 +104,9 @@ class BanecoBank:
                 max_body=max_body,
             )
             if reply.status != 401:
-                self._session.accepted(token)
+                await self._session.accepted(token)
                 break
-            self._session.rejected(token, again=again)
+            await self._session.rejected(token, again=again)
         return reply, sent_at, token
 
     async def _log_in(self) -> Token:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
@@ -45,9 +46,17 @@ class Throttled(BankError):
 
 
 class Refused(BankError):
-    """The credential was refused. Never retried: the bank locks the user after a few failures."""
+    """The credential was refused, now or earlier. Never retried: the bank locks the user after a few failures."""
 
     outcome = "refused"
+
+
+STOPPED_WORDS = "credential stopped: "
+
+
+def already_stopped(why: str) -> Refused:
+    """The credential was refused earlier and is stopped: the bank was not asked. `why` is what it said then."""
+    return Refused(STOPPED_WORDS + why)
 
 
 class Unreadable(BankError):
@@ -79,12 +88,85 @@ class BankProfile:
     options: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptToken:
+    """A bank's access token. `on_trial`: it was obtained because the one before was rejected, and nothing that was
+    sent with it was accepted yet.
+    """
+
+    text: str = field(repr=False)
+    refresh_at: datetime
+    expires_at: datetime
+    on_trial: bool
+
+
+class Discarded(Enum):
+    """What became of a rejected token."""
+
+    GONE = "gone"  # it was the current one and is forgotten
+    GONE_ON_TRIAL = "gone_on_trial"  # the same, and it was on trial
+    REPLACED = "replaced"  # a newer one is there
+    UNKNOWN = "unknown"  # none is there: somebody else was quicker
+
+
+class TokenVault(Protocol):
+    """Where the token of one credential is kept, and who may log in: alone in a process, or shared by many.
+
+    Of all that share a vault one at a time logs in. While the credential is stopped `read`, `begin_login` and
+    `discard` raise Refused.
+    """
+
+    async def read(self) -> KeptToken | None:
+        """The current token, also one whose end is near; None when there is none."""
+        ...
+
+    async def begin_login(self) -> KeptToken | None:
+        """Take the turn to log in (None), or get the token that another one brought meanwhile.
+
+        The login counts as unanswered from now on, until `keep` says otherwise. Each turn must be ended with `keep`,
+        `stop`, `unanswered` or `abandon`. Raises Throttled when it is too early for another login.
+        """
+        ...
+
+    async def keep(self, text: str, lifetime_s: float, sent_at: datetime) -> KeptToken:
+        """End the turn: the login, sent at `sent_at`, brought this token."""
+        ...
+
+    async def unanswered(self, failure: Unavailable | Throttled) -> float:
+        """End the turn: no readable answer. The seconds until the next login may be tried."""
+        ...
+
+    async def abandon(self) -> None:
+        """End the turn: nobody knows what became of the login."""
+        ...
+
+    async def stop(self, reason: str) -> None:
+        """The credential was refused: nobody logs in with it until a person says so. Never raises."""
+        ...
+
+    async def accept(self, text: str) -> None:
+        """The bank took a call with this token: it is no longer on trial."""
+        ...
+
+    async def discard(self, text: str, *, again: bool) -> Discarded:
+        """The bank rejected this token: forget it, if it is still the current one.
+
+        `again`: the caller had a token rejected before it in the same call. When the answer is GONE_ON_TRIAL, or GONE
+        to `again`, nobody else gets a turn to log in before the caller called `stop`.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class BankTools:
-    """What an adapter is handed: a pooled HTTP client and the clock."""
+    """What an adapter is handed: a pooled HTTP client, the clock, and the vault of its credential's token.
+
+    Without a vault the token is kept in this process alone.
+    """
 
     client: httpx.AsyncClient
     now: Callable[[], datetime]
+    vault: TokenVault | None = None
 
 
 @runtime_checkable

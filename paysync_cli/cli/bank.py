@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paysync_cli.cli.command import command, group
 from paysync_cli.cli.session import Session
-from paysync_cli.errors import UnavailableError
+from paysync_cli.errors import RefusedError, UnavailableError, UsageError
 from paysync_cli.language import _
 
-group("bank", help=_("The banks: how they answer, their limits, and a simulated one to practise with."))
+if TYPE_CHECKING:
+    from paysync_cli.services.bank_desk import Tested
+
+group("bank", help=_("The banks: how they answer, their limits, and a simulated one to practise with."), default="list")
 
 
 @command(
@@ -70,3 +75,135 @@ def _cannot_listen(host: str, port: int, error: OSError) -> UnavailableError:
         hint=_("Choose another one with --port, or --port 0 for any free one."),
         code="cannot_listen",
     )
+
+
+@command(
+    "bank list",
+    help=_("Every configured bank: open or closed and why, its limits, its QRs."),
+    examples=["paysync bank list"],
+    rows=True,
+)
+def list_banks(session: Session) -> None:
+    from paysync_cli.services import bank_desk
+    from paysync_cli.views.banks import BanksView
+
+    runtime = session.runtime
+    found = bank_desk.look(runtime.store, runtime.gate_if_running(), runtime.configured_banks, runtime.clock.now())
+    session.show(BanksView(found))
+
+
+@command("bank show", help=_("One bank with everything that is known of it."), examples=["paysync bank show baneco"])
+def show_bank(session: Session, name: Annotated[str, typer.Argument(help=_("Its name."), metavar="NAME")]) -> None:
+    from paysync_cli.services import bank_desk
+    from paysync_cli.views.banks import BankView
+
+    runtime = session.runtime
+    one = runtime.configured(session.bank(name))
+    (found,) = bank_desk.look(runtime.store, runtime.gate_if_running(), [one], runtime.clock.now())
+    session.show(BankView(found))
+
+
+@command(
+    "bank test",
+    help=_("Call the bank once, harmlessly: is it there, is our credential accepted?"),
+    examples=["paysync bank test baneco"],
+)
+def test_bank(session: Session, name: Annotated[str, typer.Argument(help=_("Its name."), metavar="NAME")]) -> None:
+    from paysync_cli.errors import BankUnavailable, ConditionNotMet
+    from paysync_cli.views.banks import TestedView
+
+    tested = asyncio.run(_call(session, name))
+    error = None
+    if tested.error is not None:
+        kind = BankUnavailable if tested.outcome in ("unavailable", "throttled") else ConditionNotMet
+        error = kind(f"{tested.bank}: {tested.error}", code=f"bank_{tested.outcome}")
+    session.show(TestedView(tested), error=error)
+
+
+async def _call(session: Session, name: str) -> Tested:
+    from paysync_cli.banks.base import Pings
+    from paysync_cli.services import bank_desk
+
+    runtime = session.runtime
+    opened = runtime.open_bank(session.bank(name), many=False)
+    try:
+        if not isinstance(opened.bank, Pings):
+            raise UsageError(_("The adapter of bank {name} has no harmless call to test it with.").format(name=name))
+        return await bank_desk.test(name, opened.bank.ping, time.monotonic)
+    finally:
+        await runtime.close_banks()
+
+
+@command(
+    "bank limit",
+    help=_(
+        "Limit how fast and how much at once a bank is asked, over all workers, at once and until reset. "
+        "Without an option: show what holds."
+    ),
+    examples=["paysync bank limit baneco --rate 2/s", ("paysync bank limit baneco --reset", _("back to the settings"))],
+    changes=True,
+)
+def limit_bank(
+    session: Session,
+    name: Annotated[str, typer.Argument(help=_("Its name."), metavar="NAME")],
+    rate: Annotated[str | None, typer.Option("--rate", help=_("Questions a second, e.g. 5/s."), metavar="N/s")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help=_("Questions at the same time."), min=1, max=10_000)
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help=_("Back to what the settings say."))] = False,
+) -> None:
+    from paysync_cli.cli.options import read_rate
+    from paysync_cli.services import bank_desk
+    from paysync_cli.views.banks import LimitsView
+
+    runtime = session.runtime
+    one = runtime.configured(session.bank(name))
+    if rate is None and concurrency is None and not reset:
+        (found,) = bank_desk.look(runtime.store, None, [one], runtime.clock.now())
+        session.show(LimitsView(name, found.limits))
+        return
+    limits = bank_desk.limit(
+        runtime.store, one, now=runtime.clock.now(), who=runtime.who,
+        rate_per_s=read_rate(rate, "--rate") if rate else None, concurrency=concurrency, reset=reset,
+    )  # fmt: skip
+    session.show(LimitsView(name, limits))
+
+
+@command(
+    "bank unlock",
+    help=_(
+        "Let the workers log in again after the bank refused our credential and a person mended why: a wrong password "
+        "corrected, a user unlocked at the bank. Until then nobody logs in, whatever changes in the settings: banks "
+        "lock the user after a few failures. Work resumes within seconds, without restarting anything. Audited."
+    ),
+    examples=["paysync bank unlock baneco --reason 'new password since today, user unlocked at the branch'"],
+    changes=True,
+)
+def unlock_bank(
+    session: Session,
+    name: Annotated[str, typer.Argument(help=_("Its name."), metavar="NAME")],
+    reason: Annotated[str | None, typer.Option("--reason", help=_("What was mended; goes to the audit."))] = None,
+) -> None:
+    from paysync_cli.services.unlock import unlock
+    from paysync_cli.views.unlock import UnlockView
+
+    bank, why = session.bank(name), _why(session, reason)
+    runtime = session.runtime
+    now, who = runtime.clock.now(), runtime.who
+    report = unlock(runtime.store, bank.name, bank.environment, reason=why, who=who, now=now)
+    if report.was_stopped:
+        runtime.let_log_in(bank)
+    session.show(UnlockView(report))
+
+
+def _why(session: Session, said: str | None) -> str:
+    from paysync_cli.cli import streams
+    from paysync_cli.cli.reasons import required_reason
+
+    if said is None and (session.options.no_input or not streams.can_ask()):
+        raise RefusedError(
+            _("An unlock needs a reason: it lets the workers log in again."),
+            hint=_("Say what was mended with --reason."),
+            code="needs_reason",
+        )
+    return required_reason(session, said)

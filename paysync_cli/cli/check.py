@@ -45,15 +45,15 @@ def check(
     ] = None,
     bank: Annotated[str | None, typer.Option("--bank", help=_("Only this bank."))] = None,
 ) -> None:
-    from paysync_cli.settings.durations import parse_duration, parse_rate
+    from paysync_cli.cli.options import read_duration, read_rate
     from paysync_cli.views.check import CheckView
 
     if bool(qr) == all_open:
         raise UsageError(_("Name the QRs to check, or say --open for all that are not final."))
     if since is not None and not all_open:
         raise UsageError(_("--since goes with --open."))
-    rate_per_s = parse_rate(rate) if rate else None
-    span = timedelta(seconds=parse_duration(since)) if since else None
+    rate_per_s = read_rate(rate, "--rate") if rate else None
+    span = timedelta(seconds=read_duration(since, "--since")) if since else None
     runtime = session.runtime
     runtime.require_banks()
     if bank is not None:
@@ -111,7 +111,7 @@ async def _run(
     missing = sorted(names - set(settings.banks))
     if missing:
         raise UsageError(_("Bank {name} is not configured here, so its QRs cannot be asked.").format(name=missing[0]))
-    banks = {name: runtime.open_bank(settings.banks[name], many=len(wanted) > 1) for name in names}
+    banks = {name: runtime.open_gated_bank(settings.banks[name], many=len(wanted) > 1) for name in names}
     for one in wanted:
         if one.environment != banks[one.bank].environment:
             raise UsageError(

@@ -29,19 +29,18 @@ def dispatch(
 ) -> None:
     from paysync_cli.runtime import worker_name
     from paysync_cli.services import dispatch as service
-    from paysync_cli.services.engine import Stopped
     from paysync_cli.views.dispatch import DispatchView
 
     runtime = session.runtime
     runtime.require_banks()
     runtime.refuse_foreign_redis()
     if once:
-        report = service.dispatch(
-            runtime.store, runtime.queue, runtime.database_id, runtime.scopes, runtime.clock.now()
-        )
+        runtime.stopped.refresh()
+        scopes = [scope for scope in runtime.scopes if scope.bank not in runtime.stopped.reasons]
+        report = service.dispatch(runtime.store, runtime.queue, runtime.database_id, scopes, runtime.clock.now())
         session.show(DispatchView(report))
         return
     from paysync_cli.cli.logs import start_logging
 
     start_logging(session.settings, colour=not session.options.no_color)
-    runtime.dispatch_until_stopped(worker_name(), Stopped())
+    runtime.dispatch_until_stopped(worker_name(), runtime.stopped)

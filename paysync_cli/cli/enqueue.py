@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -25,7 +26,8 @@ T = TypeVar("T")
     help=_(
         "Register QRs that are not known yet and plan their check; only the id is required. A known QR stays as it is, "
         "unless an earlier moment is asked for (`moved`). One known with another amount, currency, due date or account "
-        "is a `conflict`: nothing is changed, exit 3.\n\n"
+        "is a `conflict`: nothing is changed, exit 3. With --update an open, unpaid QR takes what is said (`updated`, "
+        "audited).\n\n"
         "A due date without a time ends with the bank's day. Times without an offset are the bank's local time."
     ),
     examples=[
@@ -33,6 +35,7 @@ T = TypeVar("T")
         ("paysync enqueue QR1 QR2 --amount 20 --due 2026-12-31", _("several, with one amount")),
         ("paysync enqueue QR123 --now", _("ask at once; one more check for an exhausted QR")),
         ("paysync enqueue QR123 --in 10m --json", _("ask in ten minutes; for a script")),
+        ("paysync enqueue QR123 --amount 120 --update", _("the charge was changed before it was paid")),
     ],
     changes=True,
     creates_database=True,
@@ -51,7 +54,9 @@ def enqueue(
         str | None, typer.Option("--account", metavar="A", help=_("The account it pays into (default: the bank's)."))
     ] = None,
     bank: Bank = None,
-    multi_use: Annotated[bool, typer.Option("--multi-use", help=_("The QR takes several payments."))] = False,
+    multi_use: Annotated[
+        bool | None, typer.Option("--multi-use/--single-use", help=_("The QR takes several payments, or one."))
+    ] = None,
     issued_at: Annotated[
         str | None, typer.Option("--issued-at", metavar="TIME", help=_("When it was issued (default: now)."))
     ] = None,
@@ -66,6 +71,9 @@ def enqueue(
     more_checks: Annotated[
         int | None, typer.Option("--more-checks", metavar="N", min=1, max=1000, help=_("Grant N checks more."))
     ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help=_("Let a known QR that is open and unpaid take what is said here."))
+    ] = False,
 ) -> None:
     from paysync_cli.services import register
     from paysync_cli.services.requests import parse_requests, parse_wish
@@ -76,8 +84,8 @@ def enqueue(
     moment = runtime.clock.now()
     said = {"amount": amount, "currency": currency, "due": due, "account": account, "issued_at": issued_at}
     shared = {name: text for name, text in said.items() if text is not None}
-    if multi_use:
-        shared["multi_use"] = "true"
+    if multi_use is not None:
+        shared["multi_use"] = "true" if multi_use else "false"
     faults: list[Fault] = []
     wish = _read(
         lambda: parse_wish(
@@ -95,6 +103,7 @@ def enqueue(
     requests = _read(lambda: parse_requests(qr, shared, defaults_of(chosen), moment), faults)
     if wish is None or requests is None:
         raise InputError(faults[0].message, faults=faults)
+    wish = replace(wish, update=update)
     report = register.enqueue(
         runtime.store,
         requests,

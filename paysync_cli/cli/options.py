@@ -105,6 +105,16 @@ def read_duration(text: str, option: str) -> float:
         raise UsageError(_("{option}: {problem}").format(option=option, problem=problem)) from None
 
 
+def read_rate(text: str, option: str) -> float:
+    """Questions a second from an option's text such as `5/s` or `60/m`."""
+    from paysync_cli.settings.durations import parse_rate
+
+    try:
+        return parse_rate(text)
+    except ValueError as problem:
+        raise UsageError(_("{option}: {problem}").format(option=option, problem=problem)) from None
+
+
 def _read_zone(text: str) -> ZoneInfo:
     from paysync_cli.settings.zones import parse_zone
 

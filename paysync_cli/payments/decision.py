@@ -116,7 +116,7 @@ def _status(qr: Qr, everything: Sequence[Movement], answer: Answer, now: datetim
         return Status.EXPIRED
     if _money_seen(qr, everything, answer):
         return Status.PROCESSING
-    return quiet_status(qr.issued_at, now, rhythm) if qr.status is Status.PENDING else qr.status
+    return quiet_status(qr.issued_at, now, rhythm)
 
 
 def _reached(qr: Qr, everything: Sequence[Movement]) -> bool:

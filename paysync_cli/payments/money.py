@@ -53,8 +53,6 @@ def to_minor(amount: Decimal, currency: str) -> int:
         raise MoneyError("not_positive")
     if amount.adjusted() > 15:
         raise MoneyError("too_large")
-    if amount.adjusted() < -minor_digits(currency):
-        raise MoneyError("too_precise")
     scaled = amount.scaleb(minor_digits(currency), context=_EXACT)
     minor = int(scaled)
     if minor != scaled:

@@ -2,7 +2,7 @@
 an end: a worker that dies gives its place back by time.
 
 Keys: `paysync:bank:<name>:flight` (places, scored by their end), `:rate` (when the next question may go),
-`:breaker` (hash: state, failures, opens_until, wait_s, closed_at), `:probe` (lease of the one probe).
+`:breaker` (hash: state, failures, opens_until, wait_s, closed_at, hold_until), `:probe` (lease of the one probe).
 """
 
 from __future__ import annotations
@@ -53,16 +53,22 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A question that is over. `failed` says that the bank gave no readable answer."""
+    """A question that is over.
+
+    `failed` says that the bank gave no readable answer; `hold_s` that it wants nobody for so long (429).
+    """
 
     bank: str
     token: str
     failed: bool
+    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerSeen:
-    """A bank's breaker: closed, open (until when, in seconds) or ramping up after an outage (at what rate)."""
+    """A bank's breaker: `closed`, `open` (its probe is due in `opens_in_s`), or `held` (the bank asked us to wait so
+    long); `ramp_per_s` is the rate of the first seconds after an outage.
+    """
 
     state: str
     failures: int
@@ -97,7 +103,7 @@ class BankGate:
         """Give the places back and tell the breakers; the banks whose breaker opened by this."""
         arguments: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
         for one in left:
-            arguments += [one.bank, one.token, int(one.failed)]
+            arguments += [one.bank, one.token, int(one.failed), one.hold_s / self._speed]
         return [bank.decode() for bank in self._leave(arguments)]
 
     def may_probe(self, bank: str, token: str) -> bool:
@@ -152,8 +158,11 @@ for i = 4, #ARGV, 5 do
   local rate, places, booked = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4] == '1'
   local flight = key(bank, 'flight')
   local state = redis.call('HGET', key(bank, 'breaker'), 'state')
+  local held = tonumber(redis.call('HGET', key(bank, 'breaker'), 'hold_until') or '0') - now
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
-  if state == 'open' then
+  if held > 0 then
+    verdicts[#verdicts + 1] = {'open', tostring(held)}
+  elseif state == 'open' then
     local left = tonumber(redis.call('HGET', key(bank, 'breaker'), 'opens_until') or '0') - now
     verdicts[#verdicts + 1] = {'open', tostring(math.max(left, 1))}
   elseif redis.call('ZCARD', flight) >= places then
@@ -166,6 +175,7 @@ for i = 4, #ARGV, 5 do
       local burst = math.max(1, math.floor(real * burst_s)) - 1
       local turn = math.max(tonumber(redis.call('GET', key(bank, 'rate')) or '0'), now)
       wait = math.max(0, turn - burst * step - now)
+      if wait < 0.001 then wait = 0 end
       if wait <= longest then
         redis.call('SET', key(bank, 'rate'), string.format('%.6f', turn + step), 'PX',
           math.ceil((turn + step - now) * 1000) + 1000)
@@ -186,16 +196,20 @@ return verdicts
 """
 )
 
-# ARGV: failures that open, first wait, then (bank, token, failed)... Any readable answer forgets the failures.
+# ARGV: failures that open, first wait, then (bank, token, failed, hold)... Any readable answer forgets the failures.
 LEAVE = (
     _START
     + """
 local limit, first_wait = tonumber(ARGV[1]), tonumber(ARGV[2])
 local opened = {}
-for i = 3, #ARGV, 3 do
-  local bank, failed = ARGV[i], ARGV[i + 2] == '1'
+for i = 3, #ARGV, 4 do
+  local bank, failed, hold = ARGV[i], ARGV[i + 2] == '1', tonumber(ARGV[i + 3])
   local breaker = key(bank, 'breaker')
   redis.call('ZREM', key(bank, 'flight'), ARGV[i + 1])
+  if hold > 0 and now + hold > tonumber(redis.call('HGET', breaker, 'hold_until') or '0') then
+    redis.call('HSET', breaker, 'hold_until', now + hold)
+    redis.call('EXPIRE', breaker, 86400)
+  end
   if redis.call('HGET', breaker, 'state') ~= 'open' then
     if failed then
       if redis.call('HINCRBY', breaker, 'failures', 1) >= limit then
@@ -249,8 +263,11 @@ LOOK = (
 local seen = {}
 for i = 1, #ARGV do
   local breaker = key(ARGV[i], 'breaker')
-  local fields = redis.call('HMGET', breaker, 'state', 'failures', 'opens_until')
+  local fields = redis.call('HMGET', breaker, 'state', 'failures', 'opens_until', 'hold_until')
   local opens_in = fields[3] and tostring(math.max(0, tonumber(fields[3]) - now)) or ''
+  if not fields[1] and fields[4] and tonumber(fields[4]) > now then
+    fields[1], opens_in = 'held', tostring(tonumber(fields[4]) - now)
+  end
   local ramp = ramped(ARGV[i], 1024 * speed)
   seen[i] = {fields[1] or 'closed', tonumber(fields[2] or '0'), opens_in, ramp < 1024 * speed and tostring(ramp) or '',
     redis.call('ZCOUNT', key(ARGV[i], 'flight'), now, '+inf')}

@@ -67,6 +67,10 @@ class Duties(Protocol):
         """Whether results wait to be written: then nothing new is claimed."""
         ...
 
+    def tell_when_parked(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever a job begins to wait for its bank's turn: its slot is free then."""
+        ...
+
     def parked(self) -> int:
         """How many running jobs wait for their bank's turn: they hold no slot."""
         ...
@@ -170,6 +174,7 @@ class ConcurrentWorker(BaseWorker):
         self._claim_script = self._redis.register_script(scripts.CLAIM)
         self._finish_script = self._redis.register_script(scripts.FINISH)
         self._beat_script = self._redis.register_script(scripts.BEAT)
+        self._duties.tell_when_parked(self._slot_free.set)
         self._install_signal_handlers()
 
     def _loops(self) -> list[tuple[str, Any]]:

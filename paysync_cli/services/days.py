@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from paysync_cli.errors import InputError
 from paysync_cli.language import _
-from paysync_cli.store.movements import Days, Span
+from paysync_cli.store.movements import Span
 
 TODAY, YESTERDAY = "today", "yesterday"
 FIRST_YEAR, LAST_YEAR = 2000, 2100
@@ -41,12 +40,6 @@ def span_of(day: date, zone: tzinfo) -> Span:
     start = datetime.combine(day, time(), tzinfo=zone)
     end = datetime.combine(day + timedelta(days=1), time(), tzinfo=zone)
     return Span(start.astimezone(UTC), end.astimezone(UTC))
-
-
-def days_of(text: str, zones: Mapping[str, tzinfo], other_zone: tzinfo, now: datetime) -> Days:
-    """The same words for every bank in its own zone. Raises InputError."""
-    spans = {bank: span_of(read_day(text, zone, now), zone) for bank, zone in zones.items()}
-    return Days(spans, span_of(read_day(text, other_zone, now), other_zone))
 
 
 def _iso_day(text: str) -> date | None:

@@ -14,7 +14,7 @@ from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.payments.status import Status
 from paysync_cli.services.register import Request, enqueue
-from paysync_cli.store import history, ledger, qrs
+from paysync_cli.store import ledger, qrs, reviews
 from paysync_cli.store.database import Database
 
 BANK = "sim"
@@ -152,7 +152,7 @@ def observe(store: Database, fates: Sequence[Fate], bank_totals: Mapping[str, st
         movements = ledger.of(tx, (qr.id for qr in rows.values()))
         balances = {balance.currency: balance.amount for balance in ledger.balances(tx)}
         reasons: dict[str, list[str]] = defaultdict(list)
-        for review in history.list_reviews(tx, state=None, bank=None, limit=200):
+        for review in reviews.page(tx, reviews.Wanted(limit=200))[0]:
             reasons[review.qr_id].append(review.reason)
     books: dict[str, int] = defaultdict(int)
     seen = []

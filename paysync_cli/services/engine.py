@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from paysync_cli.banks.base import Bank
@@ -19,6 +19,7 @@ from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services.batching import Batch
 from paysync_cli.services.gate import Closed, Fair, Gate
+from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record
 from paysync_cli.services.words import span_in_words
 from paysync_cli.store import qrs
@@ -37,16 +38,6 @@ class OpenBank:
     bank: Bank
     environment: str
     rhythm: Rhythm
-
-
-@dataclass
-class Stopped:
-    """Banks whose credential was refused: not asked again by this process."""
-
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def names(self) -> frozenset[str]:
-        return frozenset(self.reasons)
 
 
 class Engine:
@@ -91,17 +82,23 @@ class Engine:
         except Closed as closed:
             await self._give_back_unasked(name, qr, closed)
             return Ended("gone")
+        if asked.failure is not None and asked.failure.outcome == "refused":
+            # Nothing happened to the QR: it stays due as it was, for the day somebody unlocks the bank.
+            await asyncio.to_thread(self._stopped.heed, qr.bank, asked.failure.message)
+            await self._give_back_patiently(name)
+            return Ended("gone")
         recorded = await self._write_patiently(asked)
-        self._heed_refusal(qr, recorded)
         log_story(recorded, bank.rhythm)
         return Ended(recorded.how, recorded.reason)
 
     async def _ask(self, bank: OpenBank, qr: Qr, queue: str) -> Asked:
         """Ask, once the bank's gate lets us and a slot is free. Raises Closed."""
-        async with self.fair.share(qr.bank), self._gate.question(qr.bank) as answered, self._slots:
+        async with self.fair.share(qr.bank), self._gate.question(qr.bank) as reaction, self._slots:
             self._log_attempt(qr, bank.rhythm, queue)
             asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
-            answered(asked.failure is None or asked.failure.outcome != "unavailable")
+            if asked.failure is not None:
+                reaction.failed = asked.failure.outcome == "unavailable"
+                reaction.hold_s = asked.failure.wait_s if asked.failure.outcome == "throttled" else 0.0
             return asked
 
     async def _give_back_unasked(self, name: JobName, qr: Qr, closed: Closed) -> None:
@@ -109,6 +106,9 @@ class Engine:
         at = self._clock.now() + self._clock.span(closed.wait_s or 0.0) if closed.reason == "rate" else None
         await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
         log.debug("%s: not asked: %s", qr.qr_id, closed.reason, extra={**_of(qr), "event_name": "check_not_asked"})
+
+    def tell_when_parked(self, tell: Callable[[], None]) -> None:
+        self.fair.when_parked = self._gate.when_parked = tell
 
     def parked(self) -> int:
         return self.fair.waiting + self._gate.waiting
@@ -146,7 +146,17 @@ class Engine:
             except DatabaseUnavailable as error:
                 wait_s = await _wait_for_database(error, wait_s)
 
+    async def _give_back_patiently(self, name: JobName) -> None:
+        wait_s = BUSY_WAIT_MIN_S
+        while True:
+            try:
+                await self.give_back([name])
+                return
+            except DatabaseUnavailable as error:
+                wait_s = await _wait_for_database(error, wait_s)
+
     def _load_group(self, ids: Sequence[int]) -> list[Qr | None]:
+        self._stopped.refresh()
         with self._store.read() as tx:
             rows = qrs.load(tx, ids)
         return [rows.get(row_id) for row_id in ids]
@@ -170,16 +180,6 @@ class Engine:
                 if qrs.check_under_way(tx, name, bank.environment):
                     return False
         return True
-
-    def _heed_refusal(self, qr: Qr, recorded: Recorded) -> None:
-        if recorded.outcome == "refused" and qr.bank not in self._stopped.reasons:
-            self._stopped.reasons[qr.bank] = recorded.reason
-            log.error(
-                "bank %s refused our credential and is not asked again by this worker: %s",
-                qr.bank,
-                recorded.reason,
-                extra={"event_name": "credential_refused", "bank": qr.bank},
-            )
 
     def _log_attempt(self, qr: Qr, rhythm: Rhythm, queue: str) -> None:
         log.info(
@@ -206,6 +206,8 @@ def log_story(recorded: Recorded, rhythm: Rhythm) -> None:
         )
     else:
         level = logging.ERROR if recorded.how == "failed" else logging.WARNING
+        if recorded.asked.failure.kind == "wait":
+            level = logging.INFO  # the bank asked us to come back: nothing is wrong
         log.log(
             level,
             "%s: %s, %s",

@@ -14,12 +14,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from uuid import uuid4
 
-from paysync_cli.banks.base import Unavailable
+from paysync_cli.banks.base import Bank, ListsPayments, Throttled, Unavailable
 from paysync_cli.errors import RedisUnavailable
-from paysync_cli.queue.gate import BankGate, Left, Verdict, Wish, Word
+from paysync_cli.payments.qr import Answer, Ask, PaidDay
+from paysync_cli.queue.gate import BankGate, BreakerSeen, Left, Verdict, Wish, Word
 from paysync_cli.services.batching import Batch
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store.alerts import AlertKind, raise_alert
@@ -31,6 +33,7 @@ FRESH_S = 1.0
 WAIT_AT_MOST_S = 10.0
 ALLOWANCE_S = 2.0  # how much work of a bank may be dispatched ahead
 REDIS_WAIT_S = 0.5
+HOLD_WITHOUT_HINT_S = 30.0
 
 log = logging.getLogger("paysync.gate")
 
@@ -87,49 +90,53 @@ class Closed(Exception):
         self.wait_s = wait_s
 
 
-class Gate:
-    """The way to every bank for one process."""
+@dataclass(slots=True)
+class Reaction:
+    """How the bank took a question: `failed` without a readable answer, `hold_s` when it wants nobody for so long."""
 
-    def __init__(self, gate: BankGate, store: Database, desk: Desk, clock: Clock) -> None:
+    failed: bool = False
+    hold_s: float = 0.0
+
+
+class Gate:
+    """The way to every bank for one process. Without a BankGate (no Redis at hand) only SQL's word counts."""
+
+    def __init__(self, gate: BankGate | None, store: Database, desk: Desk, clock: Clock) -> None:
         self._gate, self._store, self.desk, self._clock = gate, store, desk, clock
         self._enter: Batch[Wish, Verdict] = Batch(self._enter_group, "paysync-gate")
         self._leave: Batch[Left, None] = Batch(self._leave_group, "paysync-gate")
         self.waiting = 0  # questions that wait for their turn, outside the slots
+        self.when_parked: Callable[[], None] = _nothing
 
     @asynccontextmanager
-    async def question(self, bank: str) -> AsyncIterator[Callable[[bool], None]]:
-        """A place for one question. The body says `answered(False)` when the bank gave no readable answer.
+    async def question(self, bank: str) -> AsyncIterator[Reaction]:
+        """A place for one question. The body tells the Reaction when there was no readable answer, or a 429.
 
-        Raises Closed when the bank is paused, stopped, broken or too far behind.
+        Raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind.
         """
         token = uuid4().hex
         await self._turn(bank, token)
-        failed = False
-
-        def answered(readable: bool) -> None:
-            nonlocal failed
-            failed = not readable
-
+        reaction = Reaction()
         try:
-            yield answered
+            yield reaction
         finally:
-            await asyncio.shield(self._leave.submit(Left(bank, token, failed)))
+            await asyncio.shield(self._leave.submit(Left(bank, token, reaction.failed, reaction.hold_s)))
 
     def closed(self, banks: Sequence[str]) -> dict[str, str]:
         """Why these banks may not be asked now, for those that may not. Blocks: reads SQL and Redis."""
         self.desk.refresh()
         reasons = {bank: reason for bank in banks if (reason := self.desk.closed(bank))}
-        for bank, seen in self._gate.look(banks).items():
-            if seen.state == "open":
-                reasons.setdefault(bank, "breaker_open")
+        for bank, seen in self._breakers(banks).items():
+            if seen.state != "closed":
+                reasons.setdefault(bank, "breaker_open" if seen.state == "open" else "held")
         return reasons
 
     def allowances(self, banks: Sequence[str]) -> dict[str, int]:
         """How many questions of each bank may be dispatched ahead; a closed bank is absent. Blocks."""
         self.desk.refresh()
-        found = {}
-        for bank, seen in self._gate.look(banks).items():
-            if seen.state != "open" and self.desk.closed(bank) is None:
+        found: dict[str, int] = {}
+        for bank, seen in self._breakers(banks).items():
+            if seen.state == "closed" and self.desk.closed(bank) is None:
                 rate = min(self.desk.limits(bank).rate_per_s, seen.ramp_per_s or float("inf"))
                 found[bank] = max(1, math.ceil(rate * ALLOWANCE_S))
         return found
@@ -137,7 +144,7 @@ class Gate:
     async def probe(self, bank: str, ping: Callable[[], Awaitable[object]]) -> bool:
         """Send the one probe of an open breaker, when it is time; whether one was sent."""
         token = uuid4().hex
-        if not await asyncio.to_thread(self._gate.may_probe, bank, token):
+        if self._gate is None or not await asyncio.to_thread(self._gate.may_probe, bank, token):
             return False
         failed = True
         try:
@@ -179,6 +186,7 @@ class Gate:
 
     async def _wait(self, seconds: float) -> None:
         self.waiting += 1
+        self.when_parked()
         try:
             await asyncio.sleep(seconds)
         finally:
@@ -186,16 +194,19 @@ class Gate:
 
     def _enter_group(self, wishes: Sequence[Wish]) -> list[Verdict]:
         self.desk.refresh()
-        return self._gate.enter(wishes)
+        return self._gate.enter(wishes) if self._gate is not None else [Verdict(Word.GO)] * len(wishes)
 
     def _leave_group(self, left: Sequence[Left]) -> list[None]:
         try:
-            opened = self._gate.leave(left)
+            opened = self._gate.leave(left) if self._gate is not None else []
         except RedisUnavailable:
             opened = []  # the places end by themselves
         for bank in opened:
             self._tell_open(bank)
         return [None] * len(left)
+
+    def _breakers(self, banks: Sequence[str]) -> Mapping[str, BreakerSeen]:
+        return self._gate.look(banks) if self._gate is not None else {}
 
     def _tell_open(self, bank: str) -> None:
         log.error("bank %s does not answer: nobody asks it but probes until it does", bank,
@@ -203,6 +214,47 @@ class Gate:
         now: datetime = self._clock.now()
         with self._store.write() as tx:
             raise_alert(tx, AlertKind.BREAKER_OPEN, bank, f"bank {bank} does not answer; only probes reach it", now)
+
+
+class _Gated:
+    """A bank asked through its gate, for callers without slots: the foreground check, the day list, reconcile.
+
+    A closed gate is `Throttled`: nothing was asked, nothing is used up.
+    """
+
+    def __init__(self, bank: Bank, gate: Gate) -> None:
+        self.profile = bank.profile
+        self._bank: Any = bank
+        self._gate = gate
+
+    async def check(self, ask: Ask) -> Answer:
+        answer: Answer = await self._through(lambda: self._bank.check(ask))
+        return answer
+
+    async def _through(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            async with self._gate.question(self.profile.name) as reaction:
+                try:
+                    return await call()
+                except Unavailable:
+                    reaction.failed = True
+                    raise
+                except Throttled as throttled:
+                    reaction.hold_s = throttled.retry_after_s or HOLD_WITHOUT_HINT_S
+                    raise
+        except Closed as closed:
+            raise Throttled(f"not asked: {closed.reason.replace('_', ' ')}", closed.wait_s) from None
+
+
+class _GatedLister(_Gated):
+    async def paid_on(self, day: date) -> PaidDay:
+        listed: PaidDay = await self._through(lambda: self._bank.paid_on(day))
+        return listed
+
+
+def gated(bank: Bank, gate: Gate) -> Bank:
+    """The bank behind its gate, with a day list when it has one."""
+    return _GatedLister(bank, gate) if isinstance(bank, ListsPayments) else _Gated(bank, gate)
 
 
 async def _answers(ping: Callable[[], Awaitable[object]]) -> bool:
@@ -224,6 +276,7 @@ class Fair:
         self._changed = asyncio.Condition()
         self._contended = False
         self.waiting = 0  # questions that wait for their bank's share, outside the slots
+        self.when_parked: Callable[[], None] = _nothing
 
     async def contend(self, contended: bool) -> None:
         """Say whether more than one bank has work now."""
@@ -237,6 +290,7 @@ class Fair:
         """A place among the bank's own."""
         async with self._changed:
             self.waiting += 1
+            self.when_parked()
             try:
                 await self._changed.wait_for(lambda: not self._contended or self._held[bank] < self._half)
             finally:
@@ -248,3 +302,7 @@ class Fair:
             async with self._changed:
                 self._held[bank] -= 1
                 self._changed.notify_all()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -1,4 +1,4 @@
-"""Keeping QRs from being asked about, and letting them go on. What the bank's day list brings is booked all the same."""
+"""Holding QRs, so that nobody asks about them, and releasing them. The bank's day list books for them all the same."""
 
 from __future__ import annotations
 

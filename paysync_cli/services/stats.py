@@ -22,7 +22,10 @@ WAITING_STATES = (PlanState.PLANNED, PlanState.EXHAUSTED)
 
 @dataclass(frozen=True, slots=True)
 class BankFigures:
-    """One bank's QRs. `due` counts rows whose moment has come, also those already in the queue."""
+    """One bank's QRs. `due` counts rows whose moment has come, also those already in the queue.
+
+    `closed` is why nobody may ask it now, as SQL says: its credential stopped, or a pause; None when it is open.
+    """
 
     name: str
     statuses: Mapping[Status, int]
@@ -30,6 +33,7 @@ class BankFigures:
     waiting: int  # due and not dispatched yet
     oldest_due_s: float
     last_sweep: datetime | None
+    closed: banks.BankState | None = None
 
     @property
     def open(self) -> int:
@@ -161,7 +165,8 @@ def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
 def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -> list[BankFigures]:
     rows = qrs.overview(tx)
     waiting, oldest, swept = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now), banks.last_sweeps(tx)
-    names = {name for name, _state, _status, _n in rows} | set(configured)
+    closed = {state.bank: state for state in banks.states(tx) if state.closed(now)}
+    names = {name for name, _state, _status, _n in rows} | set(configured) | set(closed)
     return [
         BankFigures(
             name,
@@ -170,6 +175,7 @@ def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
             waiting.get(name, 0),
             (now - oldest[name]).total_seconds() if name in oldest else 0.0,
             swept.get(name),
+            closed.get(name),
         )
         for name in sorted(names if bank is None else names & {bank})
     ]

@@ -97,13 +97,13 @@ async def _sweep_bank(
     unbroken = True
     error, refused = None, False
     for day in _days(first, today):
-        paid, problem, refused = await _list(bank.bank, day)
+        paid, problem, refused = await read_list(bank.bank, day)
         if paid is None:
             error = problem
             break
         judge = Judge({name: bank.rhythm}, clock.now(), luck, source="list")
         try:
-            one = await asyncio.to_thread(_book_day, store, name, bank.environment, day, paid, judge, zone, margin)
+            one = await asyncio.to_thread(book_day, store, name, bank.environment, day, paid, judge, zone, margin)
         except UnavailableError:
             raise
         except Exception as failure:  # one element that cannot be kept must not hide the days and banks behind it
@@ -118,7 +118,7 @@ async def _sweep_bank(
     return BankSwept(name, tuple(done), error, refused)
 
 
-async def _list(bank: ListsPayments, day: date) -> tuple[PaidDay | None, str | None, bool]:
+async def read_list(bank: ListsPayments, day: date) -> tuple[PaidDay | None, str | None, bool]:
     """The list, or None with the reason and whether our credential was refused."""
     try:
         async with asyncio.timeout(LIST_TIMEOUT_S):
@@ -156,7 +156,7 @@ def _days(first: date, last: date) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-def _book_day(
+def book_day(
     store: Database,
     bank: str,
     environment: str,
@@ -166,6 +166,7 @@ def _book_day(
     zone: ZoneInfo,
     margin: timedelta,
 ) -> DaySwept:
+    """Book what this list brings, open the reviews of what cannot be booked. Nothing booked is altered."""
     by_qr: dict[str, list[Payment]] = defaultdict(list)
     for payment in paid.payments:
         by_qr[payment.qr_id].append(payment)

@@ -16,9 +16,10 @@ from paysync_cli.payments.qr import Ask
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.services.dispatch import DispatchReport, Scope, dispatch
-from paysync_cli.services.engine import OpenBank, Stopped
+from paysync_cli.services.engine import OpenBank
 from paysync_cli.services.gate import Fair, Gate
 from paysync_cli.services.janitor import PATIENCE_S, recover
+from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sweep import BankSwept, sweep
 from paysync_cli.services.sync import Judge
 from paysync_cli.store import history, leases, qrs
@@ -64,6 +65,7 @@ class Dispatching:
         return self._wait_s(self._dispatch())
 
     def _dispatch(self) -> DispatchReport:
+        self._stopped.refresh()
         allowed = self._gate.allowances([scope.bank for scope in self._scopes])
         scopes = [
             replace(scope, allowance=allowed[scope.bank])
@@ -172,15 +174,16 @@ class Sweeping:
     async def run(self) -> float:
         if self.leading.lease is None:
             return LONGEST_SLEEP_S
+        await asyncio.to_thread(self.stopped.refresh)
         banks = {name: bank for name, bank in self.banks.items() if name not in self.stopped.reasons}
         report = await sweep(self.store, banks, self.clock, random.random, lease=self.leading.lease)
         for bank in report.banks:
+            if bank.refused:
+                await asyncio.to_thread(self.stopped.heed, bank.bank, bank.error or "")
             self._tell(bank)
         return self.clock.real_s(self.every)
 
     def _tell(self, bank: BankSwept) -> None:
-        if bank.refused:
-            self.stopped.reasons[bank.bank] = bank.error or ""
         if bank.error is not None:
             log.warning("sweep of bank %s stopped: %s", bank.bank, bank.error,
                         extra={"event_name": "sweep_failed", "bank": bank.bank})  # fmt: skip

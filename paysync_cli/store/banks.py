@@ -8,7 +8,9 @@ from datetime import date, datetime
 from sqlalchemy import func, select, update
 
 from paysync_cli.payments.status import PlanState
-from paysync_cli.store.database import Tx, insert_unless_there
+from paysync_cli.store import history
+from paysync_cli.store.alerts import AlertKind, raise_alert
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import banks, qrs
 
@@ -112,3 +114,35 @@ def change(tx: Tx, bank: str, environment: str, **values: object) -> None:
     """Set columns of the bank's row, which is made when there is none."""
     tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
     tx.execute(update(banks).where(banks.c.bank == bank, banks.c.environment == environment).values(**values))
+
+
+def state(tx: Tx, bank: str, environment: str) -> BankState | None:
+    """One bank; None when SQL knows nothing of it."""
+    return next((one for one in states(tx) if (one.bank, one.environment) == (bank, environment)), None)
+
+
+def stop_credential(tx: Tx, bank: str, environment: str, reason: str, now: datetime) -> bool:
+    """Stop the credential for all workers, with its alert; whether it was not stopped before.
+
+    It stays stopped, whatever becomes of the settings, until `unlock`.
+    """
+    tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
+    running = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_(None)
+    if rowcount(tx.execute(update(banks).where(running).values(stopped_at=now, stop_reason=reason))) == 0:
+        return False
+    text = f"bank {bank} refused our credential, and nobody asks it any more: {reason}"
+    raise_alert(tx, AlertKind.CREDENTIAL_STOPPED, bank, text, now, bucket=now.isoformat())
+    return True
+
+
+def unlock(tx: Tx, bank: str, environment: str, *, now: datetime, who: str, reason: str) -> BankState | None:
+    """Let the workers log in again, audited; how it was before, None when the credential was not stopped."""
+    before = state(tx, bank, environment)
+    if before is None or before.stopped_at is None:
+        return None
+    stopped = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_not(None)
+    if rowcount(tx.execute(update(banks).where(stopped).values(stopped_at=None, stop_reason=None))) == 0:
+        return None
+    detail = {"stopped_at": before.stopped_at.isoformat(), "stop_reason": before.stop_reason}
+    history.record_action(tx, at=now, who=who, action="unlock", what=bank, reason=reason, detail=detail)
+    return before

@@ -113,56 +113,26 @@ class Stray:
 
 
 def strays(tx: Tx, bank: str, environment: str, qr_ids: Sequence[str]) -> list[Stray]:
-    """Open `unknown_qr` reviews of these QR ids that no row has taken yet, in the order in which they came."""
+    """`unknown_qr` reviews of these QR ids that no row has taken yet, in the order in which they came.
+
+    Also those that a person closed: that decides nothing about money that turns out to be ours.
+    """
     query = select(reviews).where(
         reviews.c.bank == bank,
         reviews.c.environment == environment,
         reviews.c.reason == ReviewReason.UNKNOWN_QR.value,
         reviews.c.qr.is_(None),
-        reviews.c.state == "open",
         reviews.c.qr_id.in_(qr_ids),
     )
     return [Stray(row.id, row.qr_id, json.loads(row.detail)) for row in tx.execute(query.order_by(reviews.c.id))]
 
 
 def close_stray(tx: Tx, stray: Stray, qr: int, now: datetime, who: str) -> None:
-    """The QR of this payment was registered and the payment decided."""
-    values = {"state": "resolved", "qr": qr, "resolved_at": now, "resolved_by": who, "resolution": "registered"}
-    tx.execute(update(reviews).where(reviews.c.id == stray.review).values(values))
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """A review as people see it."""
-
-    id: int
-    bank: str
-    environment: str
-    qr_id: str
-    reason: str
-    state: str
-    opened_at: datetime
-    detail: dict[str, str]
-
-
-def list_reviews(tx: Tx, *, state: str | None, bank: str | None, limit: int) -> list[Review]:
-    """Reviews, the newest first."""
-    query = select(reviews).order_by(reviews.c.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(reviews.c.state == state)
-    if bank is not None:
-        query = query.where(reviews.c.bank == bank)
-    return [_review(row) for row in tx.execute(query)]
-
-
-def one_review(tx: Tx, review: int) -> Review | None:
-    row = tx.execute(select(reviews).where(reviews.c.id == review)).first()
-    return None if row is None else _review(row)
-
-
-def _review(row: Any) -> Review:
-    detail = json.loads(row.detail)
-    return Review(row.id, row.bank, row.environment, row.qr_id, row.reason, row.state, row.opened_at, detail)
+    """The QR of this payment was registered and the payment decided. What a person resolved stays his word."""
+    mine = reviews.c.id == stray.review
+    tx.execute(update(reviews).where(mine).values(qr=qr))
+    values = {"state": "resolved", "resolved_at": now, "resolved_by": who, "resolution": "registered"}
+    tx.execute(update(reviews).where(mine, reviews.c.state == "open").values(values))
 
 
 def count_open_reviews(tx: Tx, bank: str | None = None) -> int:

@@ -86,6 +86,7 @@ _queued = text("plan_state = 'queued'")
 Index("ix_paysync_qrs_queued", qrs.c.queued_at, sqlite_where=_queued, postgresql_where=_queued)
 Index("ix_paysync_qrs_overview", qrs.c.bank, qrs.c.plan_state, qrs.c.status)
 Index("ix_paysync_qrs_qr_id", qrs.c.qr_id)
+Index("ix_paysync_qrs_registered_at", qrs.c.registered_at, qrs.c.id)
 
 checks = Table(
     "paysync_checks",

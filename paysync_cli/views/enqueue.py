@@ -48,7 +48,8 @@ class EnqueueView(View):
 
 def outcome_cell(outcome: Outcome) -> Styled:
     """The outcome in words, in its colour."""
-    style = {Outcome.CREATED: GOOD, Outcome.MOVED: GOOD, Outcome.CONFLICT: NOTICE}.get(outcome, QUIET)
+    good = dict.fromkeys((Outcome.CREATED, Outcome.MOVED, Outcome.UPDATED), GOOD)
+    style = (good | {Outcome.CONFLICT: NOTICE}).get(outcome, QUIET)
     return Styled(outcome_words(outcome), style)
 
 
@@ -59,6 +60,7 @@ def outcome_words(outcome: Outcome) -> str:
         Outcome.ALREADY_PLANNED: _("already planned"),
         Outcome.CONFLICT: _("conflict"),
         Outcome.FINAL: _("final"),
+        Outcome.UPDATED: _("updated"),
     }
     return words[outcome]
 

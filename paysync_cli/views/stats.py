@@ -70,6 +70,8 @@ class StatsView(View):
                 due,
             )
             yield "no_worker", text.format(n=due)
+        for bank in self.report.books.banks:
+            yield from _closed(bank)
 
     def _jobs(self, page: Page) -> None:
         jobs, books = self.report.jobs, self.report.books
@@ -182,7 +184,33 @@ def _bank(bank: BankFigures) -> dict[str, object]:
         "statuses": dict(bank.statuses),
         "exhausted": bank.states[PlanState.EXHAUSTED],
         "held": bank.states[PlanState.HELD],
+        "state": _state(bank),
+        "stopped_at": bank.closed and bank.closed.stopped_at,
+        "stop_reason": bank.closed and bank.closed.stop_reason,
+        "paused_until": bank.closed and bank.closed.paused_until,
+        "pause_reason": bank.closed and bank.closed.pause_reason,
     }
+
+
+def _state(bank: BankFigures) -> str:
+    if bank.closed is None:
+        return "open"
+    return "paused" if bank.closed.stopped_at is None else "credential_stopped"
+
+
+def _closed(bank: BankFigures) -> Iterable[tuple[str, str]]:
+    """Why nobody asks this bank, and what to do about it."""
+    state = bank.closed
+    if state is None:
+        return
+    if state.stopped_at is not None:
+        text = _("bank {bank} refused our credential and nobody asks it ({reason}); mend it, then: {command}")
+        command = f"paysync bank unlock {bank.name} --reason ..."
+        yield "credential_stopped", text.format(bank=bank.name, reason=state.stop_reason, command=command)
+    else:
+        text = _("bank {bank} is paused ({reason}); to end it: {command}")
+        reason = state.pause_reason or _("no reason given")
+        yield "bank_paused", text.format(bank=bank.name, reason=reason, command=f"paysync resume {bank.name}")
 
 
 def _bank_cells(bank: BankFigures) -> list[Cell]:

@@ -228,11 +228,11 @@ def test_one_call_never_logs_in_twice_even_if_others_are_accepted_meanwhile() ->
     async def use() -> None:
         session = Session(login, Clock())
         first = await session.token()
-        session.rejected(first, again=False)
+        await session.rejected(first, again=False)
         second = await session.token()
-        session.accepted(second)  # by another call
+        await session.accepted(second)  # by another call
         with pytest.raises(Refused):
-            session.rejected(second, again=True)
+            await session.rejected(second, again=True)
         with pytest.raises(Refused):
             await session.token()
 

@@ -189,6 +189,11 @@ def test_multi_use_in_process_at_the_due_query_stays_open() -> None:
     assert judge(due_qr(multi_use=True), says("in_process")).status is Status.PROCESSING
 
 
+def test_multi_use_with_money_that_cannot_be_read_is_processing() -> None:
+    decision = judge(make_qr(multi_use=True), listed(paid("t1"), unreadable=[garbled()]))
+    assert (decision.status, len(decision.book)) == (Status.PROCESSING, 1)
+
+
 # -- the end
 
 
@@ -453,17 +458,23 @@ QRS = st.builds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[Qr, list[Answer], list[Answer]]:
-    """A QR, and the same news twice: in two orders, the payments told in two groupings, some of them repeatedly."""
-    payments, words = draw(PAYMENTS), draw(WORDS)
+    """A QR, and the same news twice: in two orders, the payments (and what is garbled) told in two groupings, some
+    of them repeatedly."""
+    payments, words, odd = draw(PAYMENTS), draw(WORDS), draw(st.booleans())
     luck = draw(st.randoms(use_true_random=False))
-    return draw(QRS), _told(payments, words, luck), _told(payments, words, luck)
+    return draw(QRS), _told(payments, words, odd, luck), _told(payments, words, odd, luck)
 
 
 def _told(
-    payments: Sequence[Payment], words: Iterable[tuple[BankStatus, datetime, bool]], luck: random.Random
+    payments: Sequence[Payment], words: Iterable[tuple[BankStatus, datetime, bool]], odd: bool, luck: random.Random
 ) -> list[Answer]:
-    answers = [Answer(word, word, sent_at, (), (garbled(),) * odd) for word, sent_at, odd in words]
-    answers += [_told_somehow(group, luck) for group in _groups(payments, luck)]
+    answers = [Answer(word, word, sent_at, (), (garbled(),) * twisted) for word, sent_at, twisted in words]
+    told = [_told_somehow(group, luck) for group in _groups(payments, luck)]
+    if odd and told and luck.random() < 0.5:
+        told[0] = replace(told[0], unreadable=(garbled(),))
+    elif odd:
+        told.append(listed(unreadable=[garbled()]))
+    answers += told
     if payments and luck.random() < 0.5:
         answers.append(listed(luck.choice(payments)))
     luck.shuffle(answers)

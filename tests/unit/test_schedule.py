@@ -234,6 +234,12 @@ def test_attempts_wait_two_four_eight_seconds() -> None:
     assert failed(qr, rhythm=rhythm)[1]
 
 
+def test_the_wait_between_attempts_does_not_pass_the_due_query() -> None:
+    second = timedelta(seconds=1)
+    assert next_at(failed(make_qr(due_at=NOW + second - MARGIN))[0]) == NOW + second
+    assert next_at(failed(make_qr(due_at=NOW - MARGIN))[0]) == NOW + 2 * second
+
+
 @pytest.mark.parametrize(("attempts", "given_up"), [(0, False), (1, False), (2, True)])
 def test_three_attempts_and_no_more(attempts: int, given_up: bool) -> None:
     assert failed(make_qr(attempts=attempts))[1] is given_up

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from paysync_cli.banks.base import Refused, Unavailable
 from paysync_cli.errors import DatabaseUnavailable
@@ -23,6 +25,7 @@ from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, leases, ledger, qrs
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
+from paysync_cli.store.tables import reviews
 from tests.books import add_qr, dump
 from tests.core import LA_PAZ, NOW, RHYTHM, ScriptedBank, garbled, paid
 
@@ -75,8 +78,8 @@ class Town:
 
     def reviews(self) -> list[tuple[str, str, str, str]]:
         with self.store.read() as tx:
-            found = history.list_reviews(tx, state=None, bank=None, limit=100)
-        return sorted((one.reason, one.qr_id, one.state, one.detail.get("element", "")) for one in found)
+            found = tx.execute(select(reviews)).all()
+        return sorted((one.reason, one.qr_id, one.state, json.loads(one.detail).get("element", "")) for one in found)
 
     def balance(self) -> dict[str, int]:
         with self.store.read() as tx:

@@ -222,13 +222,14 @@ def test_late_bad_news_never_overtakes_good_news(any_store: Database) -> None:
 
 def test_the_same_row_twice_in_one_group_is_judged_one_after_the_other(any_store: Database) -> None:
     qr = add_qr(any_store, "QR1", amount=10000)
-    answer = says("paid", paid("t1", "60.00"))
+    answer, seen = says("paid", paid("t1", "60.00")), transactions(any_store)
     first, again, other = write(
         any_store, told(qr, answer), told(qr, answer), told(qr, says("paid", paid("t1", "60.00"), paid("t2", "40.00")))
     )
     assert [(one.how, len(one.booked)) for one in (first, again, other)] == [
         ("finished", 1), ("gone", 0), ("finished", 1)
     ]  # fmt: skip
+    assert seen == ["commit"]
     after = row(any_store, qr)
     assert (after.status, after.plan.seq, after.plan.checks, after.version) == (Status.COMPLETED, 1, 1, 2)
     assert booked(any_store, qr) == [("t1", 6000), ("t2", 4000)]
@@ -509,6 +510,26 @@ def test_a_locked_database_is_passed_on_and_nothing_is_half_written(
             write(sqlite_store, *group)
         other.execute("ROLLBACK")
         other.close()
+    assert dump(sqlite_store) == before
+    assert {result.how for result in write(sqlite_store, *group)} == {"finished"}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_database_that_was_away_for_a_moment_is_not_taken_for_a_bad_row(
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    group = [told(add_qr(sqlite_store, f"QR{n}", amount=10000), says("unpaid")) for n in range(rows)]
+    before, honest, away = dump(sqlite_store), sync.record_in, [True]
+
+    def flaky(*args: Any) -> list[Recorded]:
+        results = honest(*args)
+        if away and away.pop():
+            raise DatabaseUnavailable("busy")
+        return results
+
+    monkeypatch.setattr(sync, "record_in", flaky)
+    with pytest.raises(DatabaseUnavailable):
+        write(sqlite_store, *group)
     assert dump(sqlite_store) == before
     assert {result.how for result in write(sqlite_store, *group)} == {"finished"}
 

@@ -130,6 +130,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("plan_state IN ('planned', 'exhausted')"),
         postgresql_where=sa.text("plan_state IN ('planned', 'exhausted')"),
     )
+    op.create_index("ix_paysync_qrs_registered_at", "paysync_qrs", ["registered_at", "id"], unique=False)
     op.create_index("ix_paysync_qrs_qr_id", "paysync_qrs", ["qr_id"], unique=False)
     op.create_index(
         "ix_paysync_qrs_queued",

@@ -1,0 +1,175 @@
+"""The gate before each bank: its rate, its places, its breaker, shared by all workers over a real Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from paysync_cli.queue.client import Link, QueueClient
+from paysync_cli.queue.embedded import Endpoint
+from paysync_cli.queue.gate import FAILURES_TO_OPEN, BankGate, Left, Wish, Word
+from tests.embedded import ask, flush, private_server
+
+FAST = 1000.0  # of the clock: what takes 30 s takes 30 ms
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with private_server() as server:
+        yield server
+
+
+@pytest.fixture
+def client(endpoint: Endpoint) -> Iterator[QueueClient]:
+    flush(endpoint)
+    queue = QueueClient(Link(endpoint.url(reveal=True), "here"))
+    yield queue
+    queue.close()
+
+
+def wish(token: str, *, bank: str = "a", rate: float = 10.0, concurrency: int = 100, booked: bool = False) -> Wish:
+    return Wish(bank, token, rate, concurrency, booked)
+
+
+def words(gate: BankGate, *wishes: Wish) -> list[Word]:
+    return [verdict.word for verdict in gate.enter(wishes)]
+
+
+def test_the_rate_is_one_for_all_workers(client: QueueClient, endpoint: Endpoint) -> None:
+    one, other = BankGate(client), BankGate(QueueClient(Link(endpoint.url(reveal=True), "there")))
+    # Ten a second, a quarter of a second's worth at once: two go, the others get their turns one after the other.
+    verdicts = [*one.enter([wish(f"1{n}") for n in range(3)]), *other.enter([wish(f"2{n}") for n in range(3)])]
+    assert [verdict.word for verdict in verdicts] == [Word.GO, Word.GO, *[Word.LATER] * 4]
+    waits = [verdict.wait_s for verdict in verdicts[2:]]
+    assert waits == sorted(waits)
+    assert all(0 < wait <= 0.1 * turn + 0.001 for turn, wait in enumerate(waits, start=1))
+    assert all(after - before > 0.05 for before, after in pairwise(waits))
+
+
+def test_a_turn_once_taken_is_not_taken_again(client: QueueClient) -> None:
+    gate = BankGate(client)
+    gate.enter([wish(f"t{n}") for n in range(9)])
+    assert words(gate, wish("t8", booked=True)) == [Word.GO]
+
+
+def test_too_far_behind_takes_no_turn(client: QueueClient) -> None:
+    gate = BankGate(client)
+    verdicts = gate.enter([wish(f"t{n}", rate=1.0) for n in range(10)])
+    behind = [verdict for verdict in verdicts if verdict.word is Word.BEHIND]
+    assert behind
+    assert len({round(verdict.wait_s, 3) for verdict in behind}) == 1
+    assert all(verdict.wait_s > 5 for verdict in behind)
+
+
+def test_banks_do_not_share_a_rate(client: QueueClient) -> None:
+    gate = BankGate(client)
+    gate.enter([wish(f"t{n}") for n in range(20)])
+    assert words(gate, wish("x", bank="b")) == [Word.GO]
+
+
+def test_places_in_flight_are_counted_and_given_back(client: QueueClient) -> None:
+    gate = BankGate(client)
+    many = [wish(f"t{n}", rate=1e6, concurrency=3) for n in range(5)]
+    assert words(gate, *many) == [Word.GO] * 3 + [Word.FULL] * 2
+    assert gate.look(["a"])["a"].in_flight == 3
+    gate.leave([Left("a", "t0", False)])
+    assert words(gate, wish("t3", rate=1e6, concurrency=3)) == [Word.GO]
+
+
+def test_a_place_of_a_dead_worker_ends_by_itself(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    words(gate, wish("t0", concurrency=1))
+    assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.FULL]
+    ask(endpoint, "ZADD", "paysync:bank:a:flight", 1, "t0")  # its lease ran out long ago
+    assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.GO]
+
+
+def fail(gate: BankGate, n: int) -> list[str]:
+    return [bank for one in range(n) for bank in gate.leave([Left("a", f"f{one}", True)])]
+
+
+def test_the_breaker_opens_after_failures_in_a_row_and_says_so_once(client: QueueClient) -> None:
+    gate = BankGate(client)
+    assert fail(gate, FAILURES_TO_OPEN - 1) == []
+    gate.leave([Left("a", "x", False)])  # any readable answer begins the count anew
+    assert fail(gate, FAILURES_TO_OPEN - 1) == []
+    assert fail(gate, 3) == ["a"]
+    (verdict,) = gate.enter([wish("t")])
+    assert verdict.word is Word.OPEN
+    assert 20 < verdict.wait_s <= 30
+    assert words(gate, wish("t", bank="b")) == [Word.GO]
+
+
+def test_one_probe_at_a_time_and_only_when_it_is_time(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    assert not gate.may_probe("a", "p")  # closed: nothing to probe
+    fail(gate, FAILURES_TO_OPEN)
+    assert not gate.may_probe("a", "p")
+    ask(endpoint, "HSET", "paysync:bank:a:breaker", "opens_until", 1)
+    assert gate.may_probe("a", "p1")
+    assert not gate.may_probe("a", "p2")
+    gate.probed("a", "p2", failed=False)  # not the holder: says nothing
+    assert gate.look(["a"])["a"].state == "open"
+    gate.probed("a", "p1", failed=True)
+    assert not gate.may_probe("a", "p3")
+    opens_in = gate.look(["a"])["a"].opens_in_s
+    assert opens_in is not None
+    assert 50 < opens_in <= 60  # doubled
+
+
+def test_the_wait_for_probes_doubles_to_five_minutes(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    fail(gate, FAILURES_TO_OPEN)
+    waits = []
+    for _n in range(6):
+        ask(endpoint, "HSET", "paysync:bank:a:breaker", "opens_until", 1)
+        assert gate.may_probe("a", "p")
+        gate.probed("a", "p", failed=True)
+        waits.append(round(float(ask(endpoint, "HGET", "paysync:bank:a:breaker", "wait_s"))))
+    assert waits == [60, 120, 240, 300, 300, 300]
+
+
+def test_after_an_outage_the_rate_starts_at_one_and_doubles(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    fail(gate, FAILURES_TO_OPEN)
+    ask(endpoint, "HSET", "paysync:bank:a:breaker", "opens_until", 1)
+    assert gate.may_probe("a", "p")
+    gate.probed("a", "p", failed=False)
+    seen = gate.look(["a"])["a"]
+    assert (seen.state, seen.failures, seen.ramp_per_s) == ("closed", 0, 1.0)
+    assert words(gate, *(wish(f"t{n}", rate=1000.0) for n in range(3))) == [Word.GO, Word.LATER, Word.LATER]
+    for age, ramp in ((1.5, 2.0), (3.5, 8.0), (9.5, 512.0), (11.5, None)):
+        ask(endpoint, "HSET", "paysync:bank:a:breaker", "closed_at", str(time.time() - age))
+        assert gate.look(["a"])["a"].ramp_per_s == ramp
+
+
+def test_a_compressed_clock_compresses_the_gate(client: QueueClient) -> None:
+    gate = BankGate(client, FAST)
+    assert words(gate, *(wish(f"t{n}", concurrency=1000) for n in range(200))) == [Word.GO] * 200
+    fail(gate, FAILURES_TO_OPEN)
+    opens_in = gate.look(["a"])["a"].opens_in_s
+    assert opens_in is not None
+    assert opens_in <= 0.03
+
+
+def test_redis_wiped_forgets_and_goes_on(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    fail(gate, FAILURES_TO_OPEN)
+    flush(endpoint)
+    assert words(gate, wish("t")) == [Word.GO]
+    assert gate.leave([Left("a", "never-entered", False)]) == []
+
+
+def test_a_bank_that_asks_us_to_wait_is_left_alone_by_all(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    gate.leave([Left("a", "t", False, hold_s=40.0), Left("a", "t", False, hold_s=5.0)])
+    (verdict,) = gate.enter([wish("u")])
+    assert verdict.word is Word.OPEN
+    assert 35 < verdict.wait_s <= 40  # the longer one counts
+    assert gate.look(["a"])["a"].state == "held"
+    assert not gate.may_probe("a", "p")  # it is not broken
+    ask(endpoint, "HSET", "paysync:bank:a:breaker", "hold_until", 1)
+    assert words(gate, wish("u")) == [Word.GO]

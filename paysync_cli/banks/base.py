@@ -36,13 +36,17 @@ class Unavailable(BankError):
 
 
 class Throttled(BankError):
-    """The bank asks us to wait: neither an attempt nor a check. `retry_after_s` is None when it did not say."""
+    """The bank asks us to wait: neither an attempt nor a check. `retry_after_s` is None when it did not say.
+
+    `asked` is False when nothing was sent, because it is not the moment for a login: that tells nothing of the bank.
+    """
 
     outcome = "throttled"
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None, *, asked: bool = True) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.asked = asked
 
 
 class Refused(BankError):

@@ -12,7 +12,7 @@ from hashlib import sha256
 from paysync_cli.banks.base import BankProfile
 
 NONCE_BYTES = 12
-MAX_SEALED = 32 * 1024  # characters; what is longer is nothing we wrote
+MAX_SEALED = 32 * 1024  # bytes; what is longer is nothing we wrote
 _LABEL = b"paysync token 1"
 
 
@@ -34,12 +34,12 @@ class Seal:
         self._mark_key = secret[32:64]
         self.fingerprint = _mac(secret[64:], b"credential")
 
-    def close(self, token: str) -> str:
-        """The token, sealed, as text without spaces."""
+    def close(self, token: str) -> bytes:
+        """The token, sealed: base64, so that it holds no spaces."""
         nonce = os.urandom(NONCE_BYTES)
-        return base64.b64encode(nonce + self._cipher.encrypt(nonce, token.encode(), self._label())).decode()
+        return base64.b64encode(nonce + self._cipher.encrypt(nonce, token.encode(), self._label()))
 
-    def open(self, sealed: str) -> str | None:
+    def open(self, sealed: bytes) -> str | None:
         """The token; None for anything that was not sealed with this credential, or was tampered with."""
         from cryptography.exceptions import InvalidTag
 

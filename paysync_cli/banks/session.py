@@ -194,4 +194,4 @@ def refresh_margin_s(lifetime_s: float) -> float:
 
 def too_early(wait_s: float) -> Throttled:
     """Why nobody may log in yet."""
-    return Throttled(f"the last login got no answer; the next one in {wait_s:.0f} s", wait_s)
+    return Throttled(f"the last login got no answer; the next one in {wait_s:.0f} s", wait_s, asked=False)

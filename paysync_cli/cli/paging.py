@@ -14,7 +14,7 @@ def next_command(name: str, options: Mapping[str, str | int | bool | None], toke
     if token is None:
         return None
     words = ["paysync", *name.split()]
-    for option, value in (options | {"--after": token}).items():
+    for option, value in {**options, "--after": token}.items():
         if value is True:
             words.append(option)
         elif value is not None and value is not False:

@@ -1,4 +1,4 @@
-"""`paysync stats`: is it moving? Reads only and never starts a Redis."""
+"""`paysync stats`: is it moving? Reads only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stats(
     require_known_bank(runtime.store, bank, runtime.bank_names)
     report = gather_stats(
         runtime.store,
-        queue_at_hand(session),
+        queue_at_hand(session, kept_jobs=True),
         now=runtime.clock.now(),
         configured=runtime.bank_names,
         bank=bank,

@@ -26,6 +26,8 @@ from paysync_cli.payments.status import Priority
 from paysync_cli.queue import scripts
 from paysync_cli.queue.names import (
     DATABASE_KEY,
+    FAILED_TTL_S,
+    FINISHED_TTL_S,
     PREFIX,
     QUEUE_NAMES,
     QUEUES,
@@ -41,8 +43,6 @@ from paysync_cli.queue.names import (
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 10.0
 JOB_TIMEOUT_S = 180
-FINISHED_TTL_S = 24 * 3600
-FAILED_TTL_S = 7 * 24 * 3600
 SILENT_S = 45  # ours beats every 10 s, a stock worker at work every 30 s: a longer silence is a bad sign
 IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer
 SPENT_TTL_S = {"finished": FINISHED_TTL_S, "failed": FAILED_TTL_S}  # a spent job's score is its end plus this
@@ -290,6 +290,14 @@ class QueueClient:
                     self._forget_one(pipe, name.id)
                 pipe.execute()
 
+    def fail(self, jobs: Sequence[tuple[JobName, Priority]], reason: str) -> None:
+        """Show these jobs among the failed."""
+        from paysync_cli.queue.failing import Bystander, keep_failed
+
+        with self._translated():
+            for name, priority in jobs:
+                keep_failed(Bystander(self._redis), name.id, QUEUES[priority], None, reason, name.data)
+
     def spent(self, kind: str) -> int:
         """How many jobs the registry `kind` (finished or failed) keeps, in all queues."""
         return sum(self._pipelined(lambda pipe: [pipe.zcard(registry_key(kind, name)) for name in QUEUE_NAMES]))
@@ -436,13 +444,18 @@ class QueueClient:
             raise unavailable(self.where, error) from error
 
 
-# ARGV: prefix, queue, job id. Removes the job's executions, hash and results.
+# ARGV: prefix, queue, job id. Removes the job's executions, found by the started registry itself: it is bounded by
+# what the workers run, and the job's own index expires before an outage ends.
 _FORGET = """
 local prefix, queue, id = ARGV[1], ARGV[2], ARGV[3]
-for _, execution in ipairs(redis.call('ZRANGE', prefix .. ':executions:' .. id, 0, -1)) do
-  redis.call('ZREM', prefix .. ':wip:' .. queue, id .. ':' .. execution)
-  redis.call('DEL', prefix .. ':execution:' .. id .. ':' .. execution)
+local wip = prefix .. ':wip:' .. queue
+for _, member in ipairs(redis.call('ZRANGE', wip, 0, -1)) do
+  if string.sub(member, 1, #id + 1) == id .. ':' then
+    redis.call('ZREM', wip, member)
+    redis.call('DEL', prefix .. ':execution:' .. member)
+  end
 end
+redis.call('DEL', prefix .. ':executions:' .. id)
 return 0
 """
 

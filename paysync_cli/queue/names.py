@@ -29,6 +29,9 @@ REFUSED_DATA = b'["refused",null,[],{}]'  # what is kept of its data
 _JOB_ID = re.compile(r"sync-([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 MAX_DATA_BYTES = 512
 
+FINISHED_TTL_S = 24 * 3600
+FAILED_TTL_S = 7 * 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class JobName:

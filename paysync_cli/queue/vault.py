@@ -23,7 +23,7 @@ class ShelvedToken:
     """A token as it lies in Redis; its ends count from now, in real seconds."""
 
     mark: str
-    sealed: str
+    sealed: bytes
     refresh_in_s: float
     expires_in_s: float
     on_trial: bool
@@ -57,9 +57,11 @@ class TokenShelf:
         self._to = [bank, fingerprint]
         self._speed = speed
         self._read = client.script(READ)
+        self._busy = client.script(BUSY)
         self._take = client.script(TAKE)
         self._store = client.script(STORE)
         self._fail = client.script(FAIL)
+        self._give_back = client.script(GIVE_BACK)
         self._accept = client.script(ACCEPT)
         self._discard = client.script(DISCARD)
         self._stop = client.script(STOP)
@@ -70,6 +72,10 @@ class TokenShelf:
         """The token, and the mark of the last one that was rejected (empty when none was)."""
         found, rejected = self._read(self._to)
         return _token(found), rejected.decode(errors="replace")
+
+    def is_busy(self) -> bool:
+        """Whether somebody has the turn."""
+        return bool(self._busy([*self._to, round(LOGIN_LEASE_S * 1000)]))
 
     def take(self, owner: str, first_wait_s: float, max_wait_s: float) -> Taken:
         """Take the one turn to log in; with GO this login counts as unanswered already."""
@@ -88,6 +94,10 @@ class TokenShelf:
         """End the turn without a token; nobody logs in for at least `wait_s`. The seconds until somebody may."""
         return float(self._fail([*self._to, owner, wait_s / self._speed])) * self._speed
 
+    def give_back(self, owner: str) -> None:
+        """End the turn: no login was sent, so none counts."""
+        self._give_back([*self._to, owner])
+
     def accept(self, mark: str) -> None:
         """This token is no longer on trial."""
         self._accept([*self._to, mark])
@@ -105,10 +115,10 @@ class TokenShelf:
         self._stop([*self._to, owner])
 
     def pardon(self) -> None:
-        """Forget the waits: the next login may be tried now."""
+        """Forget the waits, also the gate's: the next login may be tried now."""
         self._pardon(self._to)
 
-    def drop(self, sealed: str) -> None:
+    def drop(self, sealed: bytes) -> None:
         """Remove content that nobody can open, if it is still that."""
         self._drop([*self._to, sealed])
 
@@ -116,8 +126,8 @@ class TokenShelf:
 def _token(found: Any) -> ShelvedToken | None:
     if not found:
         return None
-    mark, refresh_in, expires_in, on_trial, sealed = (part.decode(errors="replace") for part in found)
-    return ShelvedToken(mark, sealed, float(refresh_in), float(expires_in), on_trial == "1")
+    mark, refresh_in, expires_in, on_trial, sealed = found
+    return ShelvedToken(mark.decode(), sealed, float(refresh_in), float(expires_in), on_trial == b"1")
 
 
 # ARGV: bank, fingerprint, then each script's own.
@@ -171,6 +181,9 @@ local function keep_wait() redis.call('EXPIRE', wait, 86400) end
 """
 
 READ = _START + "return {told(current()), redis.call('HGET', wait, 'rejected:' .. fingerprint) or ''}"
+
+# lease ms.
+BUSY = _START + "return held(ARGV[3]) and 1 or 0"
 
 # owner, lease ms, first wait, longest growing wait, longest wait.
 TAKE = (
@@ -228,6 +241,18 @@ return tostring(math.max(0, next_at - now))
 """
 )
 
+# owner. Whoever got the turn found no wait: there is none to bring back.
+GIVE_BACK = (
+    _START
+    + """
+if redis.call('GET', lease) == ARGV[3] then
+  redis.call('HSET', wait, 'failures', string.format('%d', math.max(0, number('failures') - 1)))
+  redis.call('HDEL', wait, 'next_at')
+  free(ARGV[3])
+end
+"""
+)
+
 # mark.
 ACCEPT = (
     _START
@@ -270,7 +295,13 @@ free(ARGV[3])
 """
 )
 
-PARDON = _START + "redis.call('HDEL', wait, 'failures', 'next_at')\n"
+PARDON = (
+    _START
+    + """
+redis.call('HDEL', wait, 'failures', 'next_at')
+redis.call('HDEL', key('breaker', 'hash'), 'hold_until')
+"""
+)
 
 # sealed.
 DROP = (

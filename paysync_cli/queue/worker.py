@@ -23,15 +23,23 @@ from uuid import uuid4
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from rq.executions import Execution
-from rq.job import Job as RqJob
-from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from paysync_cli.queue import scripts
-from paysync_cli.queue.client import FAILED_TTL_S, FINISHED_TTL_S, STEP, Link
-from paysync_cli.queue.names import PREFIX, QUEUE_NAMES, REFUSED, REFUSED_DATA, WAKE_CHANNEL, Ended, JobName, parse_job
+from paysync_cli.queue.client import STEP, Link
+from paysync_cli.queue.failing import keep_failed
+from paysync_cli.queue.names import (
+    FINISHED_TTL_S,
+    PREFIX,
+    QUEUE_NAMES,
+    REFUSED,
+    REFUSED_DATA,
+    WAKE_CHANNEL,
+    Ended,
+    JobName,
+    parse_job,
+)
 
 LEASE_S = 30
 BEAT_S = 10.0
@@ -317,26 +325,14 @@ class ConcurrentWorker(BaseWorker):
         A job that RQ itself cannot show (an id it does not accept, a hash of another type) leaves no trace instead.
         """
         try:
-            self._fail_as_rq_does(job_id.decode(), queue, execution, reason, data)
+            keep_failed(self, job_id.decode(), queue, execution, reason, data)
+            trim = self.connection.register_script(scripts.TRIM)
+            trim(args=[PREFIX, "failed", self._keep_failed, STEP, *QUEUE_NAMES])
         except (ValueError, redis.ResponseError) as error:
             log.error("job %r cannot be kept among the failed: %s", job_id, error, extra={"event_name": "job_dropped"})
             finish = self.connection.register_script(scripts.FINISH)
             finish(args=[PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, 0, *QUEUE_NAMES,
                          queue, job_id, execution, "gone"])  # fmt: skip
-
-    def _fail_as_rq_does(self, job_id: str, queue_name: str, execution_id: str, reason: str, data: bytes) -> None:
-        """The job is rebuilt, never read: what stands in its hash beside the data must not be obeyed."""
-        queue = Queue(queue_name, connection=self.connection, serializer=JSONSerializer)
-        job = RqJob(job_id, connection=self.connection, serializer=JSONSerializer())
-        job.data = data
-        job.origin, job.failure_ttl = queue_name, FAILED_TTL_S
-        job.created_at = job.started_at = job.ended_at = datetime.now(UTC)
-        execution = Execution(execution_id, job_id, self.connection, worker_name=self.name)
-        execution.created_at = job.started_at
-        self.connection.delete(job.key)
-        self.handle_job_failure(job, queue, exc_string=reason, execution=execution)
-        trim = self.connection.register_script(scripts.TRIM)
-        trim(args=[PREFIX, "failed", self._keep_failed, STEP, *QUEUE_NAMES])
 
     # -- beside the jobs ----------------------------------------------------------------------------------------
 

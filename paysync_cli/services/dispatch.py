@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from paysync_cli.errors import UnavailableError
+from paysync_cli.errors import PaysyncError
 from paysync_cli.payments.status import Priority
 from paysync_cli.queue.client import Pushed, QueueClient
 from paysync_cli.queue.names import JobName
@@ -99,7 +99,7 @@ def _push(store: Database, queue: QueueClient, database_id: str, taken: Sequence
     jobs = [Pushed(JobName(due.id, due.seq), due.priority, due.qr_id) for due in taken]
     try:
         queue.push(database_id, jobs)
-    except UnavailableError:
+    except PaysyncError:  # Redis is away, or another database's
         with store.write() as tx:
             qrs.put_back(tx, [(due.id, due.seq) for due in taken])
         raise

@@ -108,8 +108,13 @@ def _of_bank(qr: Qr, state: BankState | None, place: Place, now: datetime) -> It
     if state.stopped_at is not None:
         yield Reason("credential_stopped", True, {"bank": qr.bank, "at": state.stopped_at, "reason": state.stop_reason})
     if state.paused_at is not None and (state.paused_until is None or now < state.paused_until):
-        facts = {"bank": qr.bank, "at": state.paused_at, "until": state.paused_until, "who": state.paused_by,
-                 "reason": state.pause_reason}  # fmt: skip
+        facts: dict[str, Fact] = {
+            "bank": qr.bank,
+            "at": state.paused_at,
+            "until": state.paused_until,
+            "who": state.paused_by,
+            "reason": state.pause_reason,
+        }
         yield Reason("bank_paused", True, facts)
 
 

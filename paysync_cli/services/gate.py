@@ -262,6 +262,8 @@ async def _answers(ping: Callable[[], Awaitable[object]]) -> bool:
         await ping()
     except Unavailable:
         return False
+    except Throttled as throttled:
+        return throttled.asked  # too early for a login: nobody knows yet
     except Exception:  # any other word is an answer: the line is up
         return True
     return True

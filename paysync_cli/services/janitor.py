@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from paysync_cli.payments.qr import Qr
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.names import JobName
-from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, record
+from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, record
 from paysync_cli.store import leases, qrs
 from paysync_cli.store.database import Database, slices
 from paysync_cli.store.leases import Lease
 
 PATIENCE_S = 15.0  # after dispatch, before a missing job is believed to be lost (real seconds)
 LOOK_AT_MOST = 5_000
+
+LOST = "the worker that asked did not live to record the answer"
 
 log = logging.getLogger("paysync.janitor")
 
@@ -64,7 +66,10 @@ def recover(
     if lost:
         # Before the record: a trace left behind would show the job as started for ever.
         queue.forget([_name(qr) for qr in lost])
-    recorded = _record_lost(store, lost, judge, lease)
+    ended = _record_lost(store, lost, judge, lease)
+    recorded = len(ended)
+    given_up = [one for one in ended if one.how == "failed"]
+    _show_given_up(queue, given_up)
     if put_back or recorded:
         log.warning(
             "%d checks were put back to the plan, %d were lost with their worker", put_back, recorded,
@@ -73,12 +78,18 @@ def recover(
     return JanitorReport(put_back, recorded)
 
 
-def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None) -> int:
-    """Record the failed attempts; how many rows still waited for theirs."""
-    failure = Failure("attempt", WORKER_LOST, "the worker that asked did not live to record the answer")
-    asked = [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=failure) for qr in lost]
+def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None) -> list[Recorded]:
+    """Record the failed attempts of those rows that still wait for theirs."""
+    asked = [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=Failure("attempt", WORKER_LOST, LOST)) for qr in lost]
     recorded = [one for some in slices(asked) for one in record(store, some, judge, lease=lease)]
-    return sum(one.outcome == WORKER_LOST for one in recorded)
+    return [one for one in recorded if one.outcome == WORKER_LOST]
+
+
+def _show_given_up(queue: QueueClient, given_up: Sequence[Recorded]) -> None:
+    """A check given up is a failed job, also when no worker lived to say so."""
+    jobs = [(_name(one.before), one.before.plan.priority) for one in given_up if one.before is not None]
+    if jobs:
+        queue.fail(jobs, LOST)
 
 
 def _name(qr: Qr) -> JobName:

@@ -18,6 +18,7 @@ from paysync_cli.payments.decision import Decision, ReviewNews, decide
 from paysync_cli.payments.qr import Answer, Ask, Movement, Plan, Qr
 from paysync_cli.payments.schedule import Rhythm, after_check, after_failed_attempt, after_wait, without_check
 from paysync_cli.payments.status import PlanState, ReviewReason, Status
+from paysync_cli.services.alerting import raise_for
 from paysync_cli.store import history, leases, ledger, qrs
 from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.leases import Lease
@@ -192,7 +193,9 @@ def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
             movements += result.booked
             rows[qr.id] = _as_written(qr, sheet)
     opened = _write(tx, sheet, judge.now)
-    return [replace(result, reviews=_really_opened(result, opened)) for result in results]
+    results = [replace(result, reviews=_really_opened(result, opened)) for result in results]
+    raise_for(tx, results, judge.rhythm, judge.now)
+    return results
 
 
 def _really_opened(result: Recorded, opened: set[tuple[int, ReviewReason, str]]) -> tuple[ReviewNews, ...]:

@@ -28,9 +28,7 @@ from paysync_cli.store.database import Database
 FRESH_S = 1.0
 BUSY_WAIT_S = 5.0  # for somebody else's login; a bank takes about one
 BUSY_POLL_S = 0.05
-DECISION_POLLS = 20
 LATER_S = 5.0
-PAUSED_WAIT_S = 60.0
 
 T = TypeVar("T")
 
@@ -63,6 +61,8 @@ class SharedVault:
         self._rejected = ""  # the mark of the token that this process saw rejected last, until it sees another
         self._owner = uuid4().hex  # names this vault as the one whose turn it is
         self._not_before: datetime | None = None
+        self._deciding = asyncio.Lock()
+        self._decided_until = float("-inf")
         self._closed_until = float("-inf")
         self._closed_because: tuple[str, float | None] = ("", None)
 
@@ -103,15 +103,16 @@ class SharedVault:
 
     async def begin_login(self) -> KeptToken | None:
         if time.monotonic() < self._closed_until:
-            raise Throttled(*self._closed_because)
+            raise self._not_now(*self._closed_because)
         try:
             await asyncio.to_thread(self._heed_sql)
             return await self._begin()
         except Throttled as throttled:
-            # Spares those who stand in line behind this one the same round trips and the same patience.
-            wait_s = self._real_s(throttled.retry_after_s or 0.0)
-            self._closed_until = time.monotonic() + min(FRESH_S, wait_s)
-            self._closed_because = (throttled.message, throttled.retry_after_s)
+            if not self._still_good():
+                # Spares those who stand in line behind this one the same round trips and the same patience.
+                wait_s = self._real_s(throttled.retry_after_s or 0.0)
+                self._closed_until = time.monotonic() + min(FRESH_S, wait_s)
+                self._closed_because = (throttled.message, throttled.retry_after_s)
             raise
 
     async def keep(self, text: str, lifetime_s: float, sent_at: datetime) -> KeptToken:
@@ -198,7 +199,7 @@ class SharedVault:
                 return await self._take_turn(self._shelf)
             except RedisUnavailable as error:
                 if self._waits:
-                    raise Throttled(f"nobody logs in without Redis: {error.message}", self._shown_s(LATER_S)) from None
+                    raise self._not_now(f"nobody logs in without Redis: {error.message}") from None
                 log.warning("%s", error.message, extra={"event_name": "vault_alone", "bank": self._bank})
                 self._alone = MemoryVault(self._clock.now)
         return await self._alone.begin_login() if self._alone is not None else None
@@ -218,9 +219,8 @@ class SharedVault:
                     self._held, self._looked_at = kept, time.monotonic()
                     return kept
                 await asyncio.to_thread(shelf.drop, taken.token.sealed)
-                continue
-            if self._still_good() or time.monotonic() > give_up_at:
-                raise Throttled("another worker is logging in", self._shown_s(LATER_S))
+            elif self._still_good() or time.monotonic() > give_up_at:
+                raise self._not_now("another worker is logging in")
             await asyncio.sleep(BUSY_POLL_S)
 
     def _still_good(self) -> bool:
@@ -235,7 +235,7 @@ class SharedVault:
         try:
             await asyncio.to_thread(self._heed_sql)
         except BaseException:
-            await self.abandon()
+            await self._asked_of_redis(lambda shelf: shelf.give_back(self._owner), None)
             raise
 
     def _heed_sql(self) -> None:
@@ -244,14 +244,13 @@ class SharedVault:
             state = self._stopped.look().get(self._bank)
         except DatabaseUnavailable as error:
             self._heed_stop()
-            message = f"nobody logs in without the database's word: {error.message}"
-            raise Throttled(message, self._shown_s(LATER_S)) from None
+            raise self._not_now(f"nobody logs in without the database's word: {error.message}") from None
         self._heed_stop()
-        now = self._clock.now()
-        if state is not None and state.closed(now) is not None:
-            until = state.paused_until
-            wait_s = (until - now).total_seconds() if until is not None else self._shown_s(PAUSED_WAIT_S)
-            raise Throttled(f"bank {self._bank} is paused", wait_s)
+        if state is not None and state.closed(self._clock.now()) is not None:
+            raise self._not_now(f"bank {self._bank} is paused")  # a short wait: it may be resumed at any time
+
+    def _not_now(self, message: str, wait_s: float | None = None) -> Throttled:
+        return Throttled(message, self._shown_s(LATER_S) if wait_s is None else wait_s, asked=False)
 
     def _heed_stop(self) -> None:
         reason = self._stopped.reasons.get(self._bank)
@@ -260,9 +259,18 @@ class SharedVault:
 
     async def _await_decision(self) -> None:
         """Somebody else had the same token rejected and decides what follows; raises Refused once it is a stop."""
-        for _n in range(DECISION_POLLS):
-            await asyncio.to_thread(self._heed_sql)
-            await asyncio.sleep(BUSY_POLL_S)
+        async with self._deciding:
+            self._heed_stop()
+            if time.monotonic() < self._decided_until:  # whoever stood in line before has seen that there is none
+                return
+            give_up_at = time.monotonic() + BUSY_WAIT_S
+            busy = True
+            while busy and time.monotonic() < give_up_at:
+                # In this order: the one who decides writes a stop before it ends its turn.
+                busy = await self._asked_of_redis(lambda shelf: shelf.is_busy(), False)
+                await asyncio.to_thread(self._heed_sql)
+                await asyncio.sleep(BUSY_POLL_S if busy else 0)
+            self._decided_until = time.monotonic() + FRESH_S
 
     async def _asked_of_redis(self, ask: Callable[[TokenShelf], T], otherwise: T) -> T:
         if self._shelf is None:

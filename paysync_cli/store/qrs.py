@@ -214,9 +214,8 @@ def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
 
 def count_queued(tx: Tx, bank: str, environment: str) -> int:
     """How many rows of this bank are dispatched and not recorded yet."""
-    query = select(func.count()).select_from(qrs).where(
-        qrs.c.bank == bank, qrs.c.plan_state == PlanState.QUEUED.value, qrs.c.environment == environment
-    )
+    query = select(func.count()).select_from(qrs)
+    query = query.where(qrs.c.bank == bank, _QUEUED, qrs.c.environment == environment)
     return tx.execute(query).scalar_one()
 
 

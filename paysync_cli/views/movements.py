@@ -38,8 +38,8 @@ class MovementsView(ListView):
         return map(_fields, self.report.items)
 
     def human(self, page: Page) -> None:
-        heads = [_("Paid"), _("QR"), _("Bank transaction"), Column(_("Amount"), right=True), _("Account"), _("Payer"),
-                 _("Booked"), _("From")]  # fmt: skip
+        heads: list[Column | str] = [_("Paid"), _("QR"), _("Bank transaction"), Column(_("Amount"), right=True),
+                                     _("Account"), _("Payer"), _("Booked"), _("From")]  # fmt: skip
         page.table(heads, map(_cells, self.report.items), empty=_("Nothing is booked like this."))
         for total in self.report.totals:
             page.line(_total_words(total))

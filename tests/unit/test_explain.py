@@ -186,7 +186,13 @@ def test_a_free_check_and_failed_attempts(store: Database) -> None:
 
 @pytest.mark.parametrize(
     ("job", "code"),
-    [("listed", "queued"), ("started", "asking_now"), ("absent", "job_lost"), ("lost", "job_lost"), ("failed", "job_lost")],
+    [
+        ("listed", "queued"),
+        ("started", "asking_now"),
+        ("absent", "job_lost"),
+        ("lost", "job_lost"),
+        ("failed", "job_lost"),
+    ],
 )
 def test_a_dispatched_qr(store: Database, job: str, code: str) -> None:
     add_qr(store, "QR1", state="queued")

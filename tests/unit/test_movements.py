@@ -120,7 +120,10 @@ def test_pages_are_the_list_and_every_page_has_the_whole_totals(any_store: Datab
     while True:
         page = list_movements(any_store, Wanted(account="main", limit=2, after=token))
         seen += [one.bank_transaction_id for one in page.items]
-        assert [(total.currency, total.count, total.amount) for total in page.totals] == [("BOB", 4, 40), ("USD", 1, 10)]
+        assert [(total.currency, total.count, total.amount) for total in page.totals] == [
+            ("BOB", 4, 40),
+            ("USD", 1, 10),
+        ]
         token = page.next
         if token is None:
             break

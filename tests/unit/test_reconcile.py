@@ -69,8 +69,14 @@ def compare(
 
 
 def run(
-    store: Database, banks: dict[str, Any], day: str = "yesterday", *, fix: bool = False, now: datetime = NOW, **task: Any
-) -> ReconcileReport:  # fmt: skip
+    store: Database,
+    banks: dict[str, Any],
+    day: str = "yesterday",
+    *,
+    fix: bool = False,
+    now: datetime = NOW,
+    **task: Any,
+) -> ReconcileReport:
     opened = {name: OpenBank(bank, "certification", RHYTHM) for name, bank in banks.items()}
     return asyncio.run(reconcile(store, opened, Task(day, fix, WHO, **task), Clock(now, now, 0.0), lambda: 0.0))
 
@@ -108,7 +114,14 @@ def test_a_payment_that_is_listed_many_times_counts_once(store: Database) -> Non
     """Pages that come again bring nothing new, whatever side they are missing on."""
     qr = add_qr(store, "QR1")
     book(store, qr, paid("t1"))
-    again = (paid("t1"), paid("t1", "100.500"), paid("t2"), paid("t2"), paid("t3", qr="NOBODY"), paid("t3", qr="NOBODY"))
+    again = (
+        paid("t1"),
+        paid("t1", "100.500"),
+        paid("t2"),
+        paid("t2"),
+        paid("t3", qr="NOBODY"),
+        paid("t3", qr="NOBODY"),
+    )
     element = garbled()
     day = compare(store, bank_with({DAY: lists(*again, unreadable=(element, element))}))
     assert day.matched == 1

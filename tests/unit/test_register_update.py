@@ -230,5 +230,3 @@ def test_updates_against_a_payment_at_the_same_moment(any_store: Database) -> No
     assert movement["account"] == row(any_store).account
     with any_store.read() as tx:
         assert ledger.balances(tx) == ledger.sums(tx)
-
-

@@ -95,6 +95,11 @@ class EmbeddedRedis:
                     self._users.release()
             return answer
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a server ever kept data in this folder."""
+        return self.folder.exists() and self.folder.aof.exists()
+
     def leave(self) -> None:
         """Stop being counted; the last one out stops the server unless it is kept. Never fails.
 

@@ -1,0 +1,77 @@
+"""Which outcomes a person must hear of: rows of the alert outbox, written in the transaction that found the trouble.
+
+One alert per kind, bank and hour, with a count; delivering them is somebody else's work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from paysync_cli.payments.decision import ReviewNews
+from paysync_cli.payments.qr import Plan, Qr
+from paysync_cli.payments.schedule import Rhythm, due_query_at
+from paysync_cli.payments.status import PlanState
+from paysync_cli.store.alerts import AlertKind, hour, raise_alert
+from paysync_cli.store.database import Tx
+
+
+class Outcome(Protocol):
+    """What of a recorded question matters here (`services.sync.Recorded`)."""
+
+    @property
+    def how(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def before(self) -> Qr | None: ...
+    @property
+    def plan(self) -> Plan | None: ...
+    @property
+    def reviews(self) -> Sequence[ReviewNews]: ...
+
+
+SENTENCES = {
+    AlertKind.REVIEW_OPENED: "a person must decide: paysync review list",
+    AlertKind.PLAN_EXHAUSTED: "checks are used up and only asked daily from now: paysync list --exhausted",
+    AlertKind.DUE_QUERY_FAILED: "a QR past its due moment could not be asked; it stays open and is asked again",
+    AlertKind.JOB_GIVEN_UP: "a check was given up after its attempts: paysync purge --failed when it is understood",
+    AlertKind.BANK_UNREADABLE: "the bank's answers cannot be read",
+}
+
+
+def raise_for(tx: Tx, recorded: Iterable[Outcome], rhythm_of: Callable[[str], Rhythm], now: datetime) -> None:
+    """Raise what these outcomes call for, each kind once per bank and hour with a count."""
+    counts = Counter(found for one in recorded for found in _found(one, rhythm_of, now))
+    for (kind, bank), n in sorted(counts.items()):
+        raise_alert(tx, kind, bank, f"bank {bank}: {SENTENCES[kind]}", now, bucket=hour(now), count=n)
+
+
+def _found(one: Outcome, rhythm_of: Callable[[str], Rhythm], now: datetime) -> Iterator[tuple[AlertKind, str]]:
+    qr, plan = one.before, one.plan
+    if qr is None or plan is None:
+        return
+    rhythm = rhythm_of(qr.bank)
+    for _review in one.reviews:
+        yield AlertKind.REVIEW_OPENED, qr.bank
+    if _just_exhausted(one) and not rhythm.lists_by_payment_day:
+        yield AlertKind.PLAN_EXHAUSTED, qr.bank
+    if one.outcome == "unreadable":
+        yield AlertKind.BANK_UNREADABLE, qr.bank
+    if one.how == "failed":
+        yield AlertKind.JOB_GIVEN_UP, qr.bank
+        if _past_due_query(qr.due_at, rhythm, now):
+            yield AlertKind.DUE_QUERY_FAILED, qr.bank
+
+
+def _just_exhausted(one: Outcome) -> bool:
+    if one.before is None or one.plan is None or one.plan.state is not PlanState.EXHAUSTED:
+        return False
+    return one.before.plan.checks < one.before.plan.max_checks
+
+
+def _past_due_query(due_at: datetime | None, rhythm: Rhythm, now: datetime) -> bool:
+    moment = due_query_at(due_at, rhythm)
+    return moment is not None and moment <= now

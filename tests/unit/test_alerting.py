@@ -1,4 +1,4 @@
-"""Which outcomes raise an alert: one per kind, bank and hour, with a count, in the transaction that found the trouble."""
+"""Which outcomes raise an alert: one per kind, bank and hour, with a count, in the transaction that found it."""
 
 from __future__ import annotations
 

@@ -25,13 +25,23 @@ def ngettext(one: str, many: str, n: int) -> str:
     return _catalogue().ngettext(one, many, n)
 
 
+def use(code: str) -> None:
+    """Speak this language from now on, as `.env` or a settings file asks; the environment is heeded without it."""
+    global _asked_for  # noqa: PLW0603 - one process speaks one language
+    _asked_for = code
+    _catalogue.cache_clear()
+
+
 def chosen_language() -> str:
-    """`PAYSYNC_LANG`, else LC_ALL, LC_MESSAGES, LANG; the two-letter code, `en` when nothing says otherwise."""
-    for name in ("PAYSYNC_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
-        value = os.environ.get(name, "")
+    """What `use` said, else PAYSYNC_LANG, LC_ALL, LC_MESSAGES, LANG; the two-letter code, `en` when nothing says so."""
+    asked = [_asked_for, *(os.environ.get(name) for name in ("PAYSYNC_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))]
+    for value in asked:
         if value and value not in ("C", "POSIX", "C.UTF-8"):
             return value.split(".")[0].split("_")[0].lower()
     return "en"
+
+
+_asked_for: str | None = None
 
 
 @cache

@@ -67,6 +67,8 @@ class Session:
             from paysync_cli.settings import load_settings
 
             self._settings = load_settings(options=self._overrides, config_file=self.options.config)
+            if self._settings.lang is not None:
+                language.use(self._settings.lang)
             # Not into cron's mail each minute: there `doctor` and `config check` tell them.
             if self.warns_of_settings and (self.options.verbose or streams.is_terminal(2)):
                 for warning in self._settings.warnings:

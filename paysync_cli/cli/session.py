@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 
+from paysync_cli import language
 from paysync_cli.cli import failure, streams
 from paysync_cli.cli.options import GlobalOptions
 from paysync_cli.errors import PaysyncError, RefusedError, UsageError

@@ -195,6 +195,20 @@ def test_movements_of_other_days_banks_and_environments_are_not_missing_there(st
     assert compare(store, bank_with({})).differences == []
 
 
+@pytest.mark.parametrize(
+    ("paid_at", "day"),
+    [("2031-06-14T02:30:00+00:00", "2031-06-13"), ("2031-06-14T04:00:00+00:00", "2031-06-14")],
+    ids=["22:30 in Bolivia", "midnight"],
+)
+def test_what_is_only_here_is_missing_on_its_bolivian_day_and_on_no_other(
+    store: Database, paid_at: str, day: str
+) -> None:
+    book(store, add_qr(store, "QR1"), paid("t1", paid_at=datetime.fromisoformat(paid_at)))
+    for other in ("2031-06-12", "2031-06-13", "2031-06-14"):
+        missing = compare(store, bank_with({}), other).count(Kind.MISSING_THERE)
+        assert missing == (other == day), other
+
+
 # -- no false differences
 
 
@@ -224,10 +238,13 @@ def test_a_movement_without_a_moment_is_looked_for_back_to_its_issue(store: Data
     nowhere = bank_with({})
     assert kinds(compare(store, nowhere)) == [("missing_there", "QR1", "t1")]
     assert min(nowhere.listed) == DAY - timedelta(days=6)
-    dated = bank_with({})
-    book(store, add_qr(store, "QR2", registered_at=issued), paid("t2"))
-    compare(store, dated)
-    assert max(dated.listed) == DAY + timedelta(days=1)
+
+
+def test_a_movement_with_its_moment_is_looked_for_only_on_the_neighbouring_days(store: Database) -> None:
+    book(store, add_qr(store, "QR1", registered_at=NOON - timedelta(days=5)), paid("t1"))
+    bank = bank_with({})
+    assert kinds(compare(store, bank)) == [("missing_there", "QR1", "t1")]
+    assert sorted(bank.listed) == [DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)]
 
 
 def test_what_is_booked_while_the_bank_answers_is_not_missing_there(store: Database) -> None:

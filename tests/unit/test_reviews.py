@@ -148,6 +148,12 @@ def test_the_second_decision_changes_nothing_and_tells_the_first(store: Database
     assert dump(store) == before
 
 
+def test_the_second_decision_is_told_the_first_even_where_it_would_be_forbidden(store: Database) -> None:
+    reviewed(store)
+    decide(store, "completed")
+    assert decide(store, "cancelled").already
+
+
 def test_a_review_that_is_not_there(store: Database) -> None:
     for ask in (lambda: decide(store, "keep", 12), lambda: show_review(store, 12)):
         with pytest.raises(NotFound, match="There is no review 12"):

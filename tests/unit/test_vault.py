@@ -357,6 +357,15 @@ def test_a_valid_token_is_not_used_after_a_stop(house: House) -> None:
     assert run(outcome(other.session.token())) == "refused"
 
 
+def test_a_stop_is_told_also_while_a_wait_lasts(house: House) -> None:
+    house.office.answer = lambda _n: Unavailable("no")
+    worker = house.worker()
+    run(outcome(worker.session.token()))
+    with house.store.write() as tx:
+        banks.stop_credential(tx, BANK, ENVIRONMENT, "no", house.clock.now())
+    assert run(outcome(house.worker().session.token())) == "refused"
+
+
 def test_an_old_refusal_told_again_stops_nothing(house: House) -> None:
     worker = house.worker()
     with house.store.write() as tx:

@@ -1,0 +1,37 @@
+"""Options of the fault suite: how long the random kills go on, and from which seed."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+SHORT_S = 20.0  # of kills, in the ordinary run
+AFTERWARDS_S = 240.0  # for the quiet after them
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--fault-seconds", type=float, default=SHORT_S, help="how long random faults go on")
+    group.addoption("--fault-seed", type=int, default=None, help="the seed of random faults, as a run printed it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    patience = pytest.mark.timeout(config.getoption("--fault-seconds") + AFTERWARDS_S)
+    for item in items:
+        if "fault_seconds" in getattr(item, "fixturenames", ()):
+            item.add_marker(patience)
+
+
+@pytest.fixture
+def fault_seconds(request: pytest.FixtureRequest) -> float:
+    return float(request.config.getoption("--fault-seconds"))
+
+
+@pytest.fixture
+def fault_seed(request: pytest.FixtureRequest) -> int:
+    """The seed given, else a new one; printed, so that a failing run can be repeated."""
+    given = request.config.getoption("--fault-seed")
+    seed = secrets.randbelow(1_000_000) if given is None else int(given)
+    print(f"--fault-seed {seed}")
+    return seed

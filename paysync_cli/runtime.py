@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from paysync_cli.errors import NotFound, PaysyncError, RedisUnavailable, SettingsError, UnavailableError
+from paysync_cli.errors import NotFound, PaysyncError, RedisUnavailable, SettingsError, TryLater, UnavailableError
 from paysync_cli.language import _
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.settings import BankSettings, Settings, mask_url

@@ -111,6 +111,8 @@ async def _run(
     missing = sorted(names - set(settings.banks))
     if missing:
         raise UsageError(_("Bank {name} is not configured here, so its QRs cannot be asked.").format(name=missing[0]))
+    for name in sorted(names):
+        runtime.refuse_paused(settings.banks[name])
     banks = {name: runtime.open_gated_bank(settings.banks[name], many=len(wanted) > 1) for name in names}
     for one in wanted:
         if one.environment != banks[one.bank].environment:

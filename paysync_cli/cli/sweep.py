@@ -41,6 +41,8 @@ async def _run(session: Session, bank: str | None) -> SweepReport:
 
     runtime = session.runtime
     chosen = [session.bank(bank)] if bank is not None else list(session.settings.banks.values())
+    if len(chosen) == 1:
+        runtime.refuse_paused(chosen[0])
     banks = {one.name: runtime.open_gated_bank(one, many=False) for one in chosen}
     try:
         return await read_lists(runtime.store, banks, runtime.clock, random.random)

@@ -74,7 +74,16 @@ def list_alerts(tx: Tx, *, bank: str | None = None, limit: int = 100) -> list[Al
     if bank is not None:
         query = query.where(alerts.c.bank == bank)
     return [
-        Alert(row.id, AlertKind(row.kind), row.bank, row.bucket, row._mapping["count"], row.message, row.first_at, row.last_at,
-              row.delivered_at)
+        Alert(
+            id=row.id,
+            kind=AlertKind(row.kind),
+            bank=row.bank,
+            bucket=row.bucket,
+            count=row._mapping["count"],
+            message=row.message,
+            first_at=row.first_at,
+            last_at=row.last_at,
+            delivered_at=row.delivered_at,
+        )
         for row in tx.execute(query)
-    ]  # fmt: skip
+    ]

@@ -62,6 +62,10 @@ def test_a_paused_bank_is_not_asked_until_resumed() -> None:
         assert not town.bank.requests()["calls"]
         assert town.qr("QR1").plan.state is PlanState.PLANNED
         assert town.json("bank", "show", "sim")["state"] == "paused"
+        for asking in (("check", "QR1"), ("sweep",), ("reconcile", "--date", "today")):
+            refused = town.run(*asking)
+            assert (refused.status, "maintenance" in refused.err or "paused" in refused.err) == (75, True)
+        assert not town.bank.requests()["calls"]
         town.json("resume", "sim")
         town.until_final(["QR1"])
         assert town.qr("QR1").plan.checks <= 1

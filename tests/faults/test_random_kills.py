@@ -223,7 +223,16 @@ def nothing_stays_under_way(town: Shop, runtime: Runtime, *, paused: bool = Fals
             return rows | started(client) | set(listed(client))
 
     then = under_way()
-    town.until(lambda: not under_way() if paused else not under_way() & then, 0.3)
+    seen: list[set[object]] = []
+
+    def quiet() -> bool:
+        seen[:] = [under_way() if paused else under_way() & then]
+        return not seen[0]
+
+    try:
+        town.until(quiet, 0.3)
+    except AssertionError as error:
+        raise AssertionError(f"still under way: {seen}") from error
 
 
 def readable(town: Shop) -> dict[str, int]:

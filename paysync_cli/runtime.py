@@ -229,6 +229,24 @@ class Runtime:
             self._foreground_gate = gate.Gate(self.gate_if_running(), self.store, desk, self.clock)
         return replace(opened, bank=gate.gated(opened.bank, self._foreground_gate))
 
+    def refuse_paused(self, bank: BankSettings) -> None:
+        """Raise TryLater while this bank is paused: a person said that nobody asks it."""
+        from paysync_cli.store import banks
+
+        now = self.clock.now()
+        with self.store.read() as tx:
+            states = [one for one in banks.states(tx) if (one.bank, one.environment) == (bank.name, bank.environment)]
+        for state in states:
+            if state.closed(now) == "paused":
+                until = _(" until {at}").format(at=state.paused_until.isoformat()) if state.paused_until else ""
+                raise TryLater(
+                    _("Bank {bank} is paused{until} by {who}.").format(
+                        bank=bank.name, until=until, who=state.paused_by
+                    ),
+                    hint=_("Run: paysync resume {bank}").format(bank=bank.name),
+                    code="paused",
+                )
+
     def open_banks(self, *, many: bool, waits: bool = False) -> dict[str, OpenBank]:
         return {name: self.open_bank(bank, many=many, waits=waits) for name, bank in self.settings.banks.items()}
 

@@ -264,6 +264,20 @@ def test_a_token_accepted_by_one_worker_is_off_trial_for_all(house: House) -> No
     assert house.office.logins == 3
 
 
+def test_a_token_that_follows_another_workers_rejection_is_on_trial_for_all(house: House) -> None:
+    one, other, third = house.worker(), house.worker(), house.worker()
+
+    async def use() -> None:
+        await one.session.rejected(await one.session.token(), again=False)
+        fresh = await other.session.token()
+        assert await third.session.token() == fresh
+        with pytest.raises(Refused):
+            await third.session.rejected(fresh, again=False)
+
+    run(use())
+    assert house.office.logins == 2
+
+
 def test_nobody_logs_in_between_a_rejected_fresh_token_and_its_stop(house: House) -> None:
     one, other = house.worker(), house.worker()
 
@@ -357,13 +371,15 @@ def test_a_valid_token_is_not_used_after_a_stop(house: House) -> None:
     assert run(outcome(other.session.token())) == "refused"
 
 
-def test_a_stop_is_told_also_while_a_wait_lasts(house: House) -> None:
-    house.office.answer = lambda _n: Unavailable("no")
-    worker = house.worker()
-    run(outcome(worker.session.token()))
+@pytest.mark.parametrize("redis", [True, False])
+def test_sql_is_read_before_each_login_however_fresh_the_memory(house: House, redis: bool) -> None:
+    worker = house.worker(waits=False, redis=redis)
+    worker.stopped.refresh()
     with house.store.write() as tx:
         banks.stop_credential(tx, BANK, ENVIRONMENT, "no", house.clock.now())
-    assert run(outcome(house.worker().session.token())) == "refused"
+    worker.stopped._read_at = float("inf")  # it will not look by itself
+    assert run(outcome(worker.session.token())) == "refused"
+    assert house.office.logins == 0
 
 
 def test_an_old_refusal_told_again_stops_nothing(house: House) -> None:

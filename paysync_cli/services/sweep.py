@@ -22,11 +22,13 @@ from paysync_cli.services.engine import OpenBank
 from paysync_cli.services.sync import ERROR_TEXT_LIMIT, Asked, Judge, record
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, ledger, qrs
+from paysync_cli.store.alerts import AlertKind, raise_alert
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from paysync_cli.store.leases import Lease
 
 FIRST_RUN_DAYS = 30
+DAY_PATIENCE = timedelta(hours=24)  # after its end, until an incomplete day is alerted
 GROUP = 300
 LIST_TIMEOUT_S = 300.0  # a list may be long; a bank that never answers must not stop the sweep for ever
 NOBODYS_SEQ = -1  # the list's news belongs to no planned check: the plan changes only where the status forces it
@@ -114,7 +116,7 @@ async def _sweep_bank(
         done.append(one)
         unbroken = unbroken and one.complete
         high_water = day if unbroken else high_water
-    await asyncio.to_thread(_remember, store, name, bank.environment, high_water, clock.now(), lease)
+    await asyncio.to_thread(_remember, store, name, bank.environment, high_water, clock.now(), lease, zone)
     return BankSwept(name, tuple(done), error, refused)
 
 
@@ -293,7 +295,21 @@ def _end(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _remember(
-    store: Database, bank: str, environment: str, day: date | None, now: datetime, lease: Lease | None
+    store: Database,
+    bank: str,
+    environment: str,
+    day: date | None,
+    now: datetime,
+    lease: Lease | None,
+    zone: ZoneInfo,
 ) -> None:
+    """Keep the high-water day; a day that is still not complete a day after its end is a person's business."""
     with store.write() as tx:
         bank_rows.record_sweep(tx, bank, environment, day=day, at=now, lease=lease)
+        reached = bank_rows.swept(tx, bank, environment).day
+        if reached is None:
+            return
+        missing = reached + timedelta(days=1)
+        if now - _end(missing, zone) >= DAY_PATIENCE:
+            message = f"bank {bank}: the list of {missing} is still incomplete: paysync reconcile --date {missing}"
+            raise_alert(tx, AlertKind.DAY_INCOMPLETE, bank, message, now, bucket=missing.isoformat())

@@ -26,7 +26,8 @@ from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 
 FRESH_S = 1.0
-BUSY_WAIT_S = 5.0  # for somebody else's login; a bank takes about one
+BUSY_WAIT_S = 10.0  # for somebody else's login; a bank takes about one
+DECISION_WAIT_S = 30.0  # for somebody else's stop to be in the database
 BUSY_POLL_S = 0.05
 LATER_S = 5.0
 
@@ -263,7 +264,7 @@ class SharedVault:
             self._heed_stop()
             if time.monotonic() < self._decided_until:  # whoever stood in line before has seen that there is none
                 return
-            give_up_at = time.monotonic() + BUSY_WAIT_S
+            give_up_at = time.monotonic() + DECISION_WAIT_S
             busy = True
             while busy and time.monotonic() < give_up_at:
                 # In this order: the one who decides writes a stop before it ends its turn.

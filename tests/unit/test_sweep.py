@@ -23,6 +23,7 @@ from paysync_cli.services.register import Request, Wish, enqueue
 from paysync_cli.services.sweep import BankSwept, payment_from_detail, payment_to_detail, sweep
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, leases, ledger, qrs
+from paysync_cli.store.alerts import list_alerts
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from paysync_cli.store.tables import reviews
@@ -191,6 +192,29 @@ def test_a_bank_that_fails_on_the_way_keeps_what_was_read(town: Town) -> None:
     del town.bank.days[date(2031, 6, 12)]
     assert town.sweep().error is None
     assert (town.balance(), town.high_water) == ({"BOB": 200}, "2031-06-13")
+
+
+def test_a_day_still_incomplete_a_day_after_its_end_is_alerted_once_and_names_the_command(town: Town) -> None:
+    add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=1))
+    yesterday = date(2031, 6, 13)
+    town.bank.days[yesterday] = Unavailable("down")
+
+    def told() -> list[tuple[str, str, int]]:
+        with town.store.read() as tx:
+            return [(one.kind.value, one.bucket, one.count) for one in list_alerts(tx)]
+
+    town.at(TODAY, "23:59")
+    town.sweep()
+    assert told() == []
+    town.at(TODAY + timedelta(days=1), "00:01")
+    town.sweep()
+    town.sweep()
+    assert told() == [("day_incomplete", "2031-06-13", 2)]
+    with town.store.read() as tx:
+        assert "paysync reconcile --date 2031-06-13" in list_alerts(tx)[0].message
+    del town.bank.days[yesterday]
+    town.sweep()
+    assert told() == [("day_incomplete", "2031-06-13", 2)]
 
 
 def test_a_refused_credential_is_told_apart(town: Town) -> None:

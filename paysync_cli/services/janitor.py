@@ -55,6 +55,7 @@ def recover(
     store: Database, queue: QueueClient, judge: Judge, *, patience: timedelta, lease: Lease | None = None
 ) -> JanitorReport:
     """Mend the orphans. With `lease`, change nothing once it is lost."""
+    _forget_recorded(store, queue)
     orphans = find_orphans(store, queue, judge.now, patience)
     absent, lost = orphans.absent, orphans.lost
     if not absent and not lost:
@@ -76,6 +77,27 @@ def recover(
             extra={"event_name": "janitor", "put_back": put_back, "lost": recorded},
         )  # fmt: skip
     return JanitorReport(put_back, recorded)
+
+
+def _forget_recorded(store: Database, queue: QueueClient) -> None:
+    """Drop executions whose worker died after the record and before it could tell Redis: else they stay started.
+
+    Their ids never come again, so it does not matter who drops them, nor when.
+    """
+    names = [name for page in queue.names_in("wip") for name in page]
+    places = queue.whereabouts(names) if names else {}
+    dead = [name for name in names if places[name] == "lost"]
+    if not dead:
+        return
+    with store.read() as tx:
+        rows = qrs.load(tx, (name.qr for name in dead))
+    over = [name for name in dead if _is_over(name, rows.get(name.qr))]
+    if over:
+        queue.forget(over)
+
+
+def _is_over(name: JobName, qr: Qr | None) -> bool:
+    return qr is None or qr.status.final or qr.plan.seq != name.seq
 
 
 def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None) -> list[Recorded]:

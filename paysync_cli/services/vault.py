@@ -29,6 +29,7 @@ FRESH_S = 1.0
 BUSY_WAIT_S = 10.0  # for somebody else's login; a bank takes about one
 DECISION_WAIT_S = 30.0  # for somebody else's stop to be in the database
 BUSY_POLL_S = 0.05
+LONGEST_KEPT_S = 86_400.0  # what claims to last longer in Redis counts as damaged
 LATER_S = 5.0
 
 T = TypeVar("T")
@@ -120,6 +121,7 @@ class SharedVault:
         self._not_before = None
         if self._alone is not None:
             return await self._alone.keep(text, lifetime_s, sent_at)
+        lifetime_s = min(lifetime_s, LONGEST_KEPT_S)
         left_s = lifetime_s - (self._clock.now() - sent_at).total_seconds()
         token = ShelvedToken(
             self._seal.mark(text),

@@ -93,6 +93,12 @@ def test_a_worker_that_comes_later_finds_the_token(house: House) -> None:
     assert house.office.logins == 1
 
 
+def test_a_token_that_hardly_ends_is_shared_too(house: House) -> None:
+    house.office.lifetime_s = 90 * 86400.0
+    assert len({run(house.worker().session.token()) for _n in range(3)}) == 1
+    assert house.office.logins == 1
+
+
 def test_a_login_that_fails_makes_all_workers_wait(house: House) -> None:
     house.office.answer = lambda _n: Unavailable("no")
     workers = [house.worker() for _n in range(3)]

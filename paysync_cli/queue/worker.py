@@ -352,11 +352,18 @@ class ConcurrentWorker(BaseWorker):
         self.register_birth()  # type: ignore[no-untyped-call]
 
     async def _listen(self) -> None:
-        """News of planned or pushed work, and RQ's commands to this worker."""
+        """News of planned or pushed work, and RQ's commands to this worker.
+
+        Nothing is ever overdue on this line, so it asks for a sign of life; a second silence means that it is dead.
+        """
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(WAKE_CHANNEL, self.pubsub_channel_name)
+            asked = False
             while True:
-                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=BEAT_S / 2)
+                message = await pubsub.get_message(timeout=BEAT_S / 2)
+                if message is None and asked:
+                    raise redis.ConnectionError("no sign of life")
+                asked = message is None
                 if message is None:
                     await pubsub.ping()
                 elif message["type"] != "message":

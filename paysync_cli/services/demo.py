@@ -23,7 +23,7 @@ CURRENCY = "BOB"
 SPEED = 120.0  # a second of the demo is two minutes
 LASTS = timedelta(minutes=40)
 BANK_DOWN = ("+600s", "+780s")
-LATE_QR = "DEMO-16-LATE"
+LATE_QR = "DEMO-16"
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,27 @@ def cast() -> tuple[Fate, ...]:
     return (
         _paid("DEMO-01", "35.00", "+0s", _("paid at once")),
         _paid("DEMO-02", "120.50", "+60s", _("paid after a minute")),
-        _paid("DEMO-03", "18.90", "+150s", _("paid after a minute or two")),
-        _paid("DEMO-04", "240.00", "+200s", _("paid while the payer is expected")),
-        _paid("DEMO-05", "9.99", "+310s", _("paid while the payer is expected")),
-        _paid("DEMO-06", "77.77", "+430s", _("paid while the payer is expected")),
-        _paid("DEMO-07", "599.80", "+840s", _("paid when nobody hurries any more")),
-        _paid("DEMO-08", "1250.00", "+1300s", _("paid later: the day list sees it first")),
-        _paid("DEMO-09", "64.10", "+660s", _("paid while the bank is down")),
+        _paid("DEMO-03", "18.90", "+150s", _("paid in the third minute")),
+        _paid("DEMO-04", "240.00", "+200s", _("paid while expected")),
+        _paid("DEMO-05", "9.99", "+310s", _("paid while expected")),
+        _paid("DEMO-06", "77.77", "+430s", _("paid while expected")),
+        _paid("DEMO-07", "599.80", "+840s", _("paid much later")),
+        _paid("DEMO-08", "1250.00", "+1300s", _("found by the day list")),
+        _paid("DEMO-09", "64.10", "+660s", _("paid while bank is down")),
         Fate("DEMO-10", _("underpaid: 90 of 100"), "100.00", open_, ({"at": "+100s", "amount": "90.00"},)),
         Fate("DEMO-11", _("paid in two parts"), "100.00", done,
              ({"at": "+90s", "amount": "60.00"}, {"at": "+500s", "amount": "40.00"})),
         Fate("DEMO-12", _("overpaid: 110 for 100"), "100.00", done, ({"at": "+130s", "amount": "110.00"},)),
         Fate("DEMO-13", _("paid in dollars"), "70.00", open_, ({"at": "+170s", "amount": "10.00", "currency": "USD"},)),
         Fate("DEMO-14", _("paid twice"), "45.50", done, ({"at": "+30s"}, {"at": "+700s"})),
-        Fate("DEMO-15", _("three payments on a multi-use QR"), "20.00", Status.EXPIRED,
+        Fate("DEMO-15", _("multi-use, paid 3 times"), "20.00", Status.EXPIRED,
              ({"at": "+70s"}, {"at": "+490s"}, {"at": "+1100s"}), due_min=26, multi_use=True),
         Fate(LATE_QR, _("paid after it expired"), "88.00", done, ({"at": "+1020s"},), due_min=7),
-        Fate("DEMO-17", _("never paid, expires"), "150.00", Status.EXPIRED, due_min=17),
+        Fate("DEMO-17", _("never paid"), "150.00", Status.EXPIRED, due_min=17),
         Fate("DEMO-18", _("cancelled at the bank"), "33.00", Status.CANCELLED, cancelled="+220s"),
-        Fate("DEMO-19", _("the bank sends HTML at first"), "52.20", done, ({"at": "+20s"},),
+        Fate("DEMO-19", _("HTML instead of answers"), "52.20", done, ({"at": "+20s"},),
              faults=({"kind": "html", "on": "status", "count": 2},)),
-        Fate("DEMO-20", _("the bank says: too many requests"), "41.00", done, ({"at": "+40s"},),
+        Fate("DEMO-20", _("too many requests"), "41.00", done, ({"at": "+40s"},),
              faults=({"kind": "throttled", "on": "status", "count": 1, "retry_after": 30},)),
     )  # fmt: skip
 

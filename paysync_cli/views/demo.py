@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+STORY = 1  # its column
+
+
 @dataclass(frozen=True)
 class DemoView(View):
     report: DemoReport
@@ -73,11 +76,20 @@ def live_table(report: DemoReport, title: str) -> Table:
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
-    for column in _columns():
+    rows = [[_text(cell) for cell in _row(one)] for one in report.seen]
+    for place, column in enumerate(_columns()):
         head = column if isinstance(column, Column) else Column(column)
-        table.add_column(Text(head.title), justify="right" if head.right else "left", no_wrap=True, overflow="ellipsis")
-    for one in report.seen:
-        table.add_row(*(_text(cell) for cell in _row(one)))
+        widest = max(len(head.title), *(len(row[place]) for row in rows))
+        # On a narrow screen only the story gives way: an amount cut short would be another amount.
+        table.add_column(
+            Text(head.title),
+            justify="right" if head.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if place == STORY else widest,
+        )
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

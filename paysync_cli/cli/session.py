@@ -141,12 +141,16 @@ class Session:
 
     def page(self) -> Page:
         """The page on standard output: a terminal's or a plain one."""
-        now = datetime.now(UTC)
         if not self.on_terminal:
-            return PlainPage(streams.write_out, now=now, zone=self.zone)
+            return PlainPage(streams.write_out, now=datetime.now(UTC), zone=self.zone)
         from paysync_cli.views.page import TerminalPage
 
-        return TerminalPage(self.console(), now=now, zone=self.zone)
+        return TerminalPage(self.console(), now=self._now(), zone=self.zone)
+
+    def _now(self) -> datetime:
+        """The database's time once one is open: it decided the moments that are shown."""
+        opened = self._runtime is not None and "store" in self._runtime.__dict__
+        return self._runtime.clock.now() if opened and self._runtime is not None else datetime.now(UTC)
 
     @property
     def on_terminal(self) -> bool:

@@ -18,13 +18,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Self
 
-from paysync_cli.errors import InputError, RedisUnavailable, RefusedError
+from paysync_cli.errors import InputError, RedisUnavailable, RefusedError, UnavailableError
 from paysync_cli.language import _
 from paysync_cli.payments.money import to_text
 from paysync_cli.runtime import Runtime
 from paysync_cli.settings import Settings, load_settings, select_bank
 
 WORKER_ENDS_WITHIN_S = 60.0
+READY = b"ready\n"  # what `paysync worker --with-parent` says once it takes work
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class PaySync:
         from paysync_cli.services.requests import BankDefaults, parse_request
 
         self._refuse_when_read_only()
+        if not isinstance(qr_id, str):
+            raise InputError(_("A QR id is text, not {kind}.").format(kind=type(qr_id).__name__))
         runtime, chosen = self._runtime, select_bank(self._runtime.settings, bank)
         moment = runtime.clock.now()
         fields = {
@@ -157,7 +160,8 @@ class PaySync:
         """Run a worker as a child of this process, for the small installation; it ends with the block.
 
         It also ends when this process dies, however that happens: it watches the pipe between the two.
-        Raises RefusedError when this object was given settings of its own: the child could not see them.
+        Raises RefusedError when this object was given settings of its own: the child could not see them;
+        UnavailableError when the child ends before it could take work (it says why on standard error).
         """
         if self._settings_given:
             raise RefusedError(
@@ -165,8 +169,12 @@ class PaySync:
                 hint=_("Use PaySync() with REDIS_URL, DATABASE_URL and the banks in the environment."),
             )
         argv = [sys.executable, "-m", "paysync_cli", "worker", "--concurrency", str(concurrency), "--with-parent"]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE) as child:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
             try:
+                if child.stdout is None or child.stdout.readline() != READY:
+                    raise UnavailableError(
+                        _("The worker ended at once, with exit status {status}.").format(status=child.wait())
+                    )
                 yield child
             finally:
                 child.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -27,20 +28,15 @@ def dispatch(
     session: Session,
     once: Annotated[bool, typer.Option("--once", help=_("One round, then end."))] = False,
 ) -> None:
-    from paysync_cli.runtime import worker_name
-    from paysync_cli.services import dispatch as service
     from paysync_cli.views.dispatch import DispatchView
 
     runtime = session.runtime
     runtime.require_banks()
     runtime.refuse_foreign_redis()
     if once:
-        runtime.stopped.refresh()
-        scopes = [scope for scope in runtime.scopes if scope.bank not in runtime.stopped.reasons]
-        report = service.dispatch(runtime.store, runtime.queue, runtime.database_id, scopes, runtime.clock.now())
-        session.show(DispatchView(report))
+        session.show(DispatchView(runtime.dispatch_once()))
         return
     from paysync_cli.cli.logs import start_logging
 
     start_logging(session.settings, colour=not session.options.no_color)
-    runtime.dispatch_until_stopped(worker_name(), runtime.stopped)
+    asyncio.run(runtime.run_dispatcher())

@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import signal
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from paysync_cli.errors import SettingsError
@@ -61,7 +62,7 @@ def _formatter(as_text: bool, colour: bool) -> logging.Formatter:
     if as_text:
         final: list[Any] = [_text_line(colour)]
     else:
-        final = [_rename, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        final = [_rename, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=_plain)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
     )
@@ -93,3 +94,7 @@ def _text_line(colour: bool) -> Any:
 
 def _trace(trouble: Any) -> str:
     return logging.Formatter().formatException(trouble)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -7,14 +7,25 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli import streams
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
+from paysync_cli.errors import BankUnavailable, Fault, PaysyncError, TryLater
 from paysync_cli.language import _
 
+if TYPE_CHECKING:
+    from paysync_cli.runtime import WorkerRun
+
+WHY = {
+    "credential_stopped": _("its credential is stopped"),
+    "paused": _("it is paused"),
+    "breaker_open": _("it does not answer"),
+    "held": _("it asked us to wait"),
+}
 EXIT_OF = {"SIGINT": 130, "SIGTERM": 143}
 
 
@@ -50,6 +61,7 @@ def worker(
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     from paysync_cli.cli.logs import start_logging
+    from paysync_cli.views.worker_run import WorkerRunView
 
     session.override(concurrency=concurrency, shutdown_grace=grace)
     runtime = session.runtime
@@ -68,9 +80,32 @@ def worker(
             )
         )
 
-    cut_by = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready))
-    if cut_by is not None:
-        session.exit_status = EXIT_OF.get(cut_by, 143)
+        if with_parent:
+            streams.write_out("ready\n")
+            streams.flush_out()
+
+    run = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready))
+    error = _left_behind(run)
+    if session.options.json:
+        session.show(WorkerRunView(run.name, run.checks, run.stopped_by, run.cut_short, run.left), error=error)
+    elif error is not None:
+        raise error
+    if run.cut_short:
+        session.exit_status = EXIT_OF.get(run.stopped_by, 143)
+
+
+def _left_behind(run: WorkerRun) -> PaysyncError | None:
+    """A burst that could not ask about everything that is due must not look like one that did."""
+    if not run.left:
+        return None
+    faults = [
+        Fault(one.reason, _("{n} QRs of bank {bank} are due and were not asked: {why}.").format(
+            n=one.due, bank=one.bank, why=WHY.get(one.reason, one.reason)), _("See: paysync bank show {bank}").format(
+            bank=one.bank))
+        for one in run.left
+    ]  # fmt: skip
+    kind = TryLater if all(one.reason in ("paused", "held") for one in run.left) else BankUnavailable
+    return kind(faults[0].message, hint=faults[0].hint, faults=faults)
 
 
 def _end_with_parent() -> None:

@@ -41,7 +41,7 @@ from paysync_cli.queue.names import (
 )
 
 CONNECT_TIMEOUT_S = 3.0
-REPLY_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 5.0
 JOB_TIMEOUT_S = 180
 SILENT_S = 45  # ours beats every 10 s, a stock worker at work every 30 s: a longer silence is a bad sign
 IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer

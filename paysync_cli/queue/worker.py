@@ -290,10 +290,11 @@ class ConcurrentWorker(BaseWorker):
     async def _end_jobs(self) -> None:
         self._endings_waiting.clear()
         endings = self._endings[:STEP]
-        while self._refused:
-            queue, job_id, execution = self._refused.pop()
-            await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED, REFUSED_DATA)
         try:
+            while self._refused:
+                queue, job_id, execution = self._refused[-1]
+                await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED, REFUSED_DATA)
+                self._refused.pop()
             quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
             if quiet:
                 await self._finish_script(args=self._finish_arguments(quiet))

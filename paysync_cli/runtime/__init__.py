@@ -3,6 +3,6 @@
 Floor by floor: `stores` (database, Redis), `banks` on top of them, `work` (worker, dispatcher, leader) on top of those.
 """
 
-from paysync_cli.runtime.work import Runtime, worker_name
+from paysync_cli.runtime.work import Runtime, WorkerRun, worker_name
 
-__all__ = ["Runtime", "worker_name"]
+__all__ = ["Runtime", "WorkerRun", "worker_name"]

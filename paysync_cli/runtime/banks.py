@@ -78,7 +78,9 @@ class Banks(Stores):
         return [Scope(bank.name, bank.environment) for bank in self.settings.banks.values()]
 
     def require_banks(self) -> None:
-        """Raise SettingsError when no bank is configured, naming the two ways out."""
+        """Raise SettingsError when no bank is configured, naming the two ways out; a missing database comes first."""
+        if not self._create:
+            self.store  # noqa: B018 - opening it is the point
         if not self.settings.banks:
             from paysync_cli.settings import select_bank
 

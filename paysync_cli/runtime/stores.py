@@ -38,20 +38,27 @@ class Stores:
         try:
             return Database(self.settings.database_url, create=self._create)
         except NotFound as error:
-            raise NotFound(
-                _("{what} (user {user}, settings from {files}).").format(
-                    what=error.message, user=_user(), files=self._settings_files()
-                ),
-                hint=_(
-                    "`paysync enqueue`, `import`, `worker` and `demo` make one; PAYSYNC_HOME or DATABASE_URL say where."
-                ),
-                code=error.code,
-            ) from None
+            raise self._missing(error) from None
+
+    def _missing(self, error: NotFound) -> NotFound:
+        """Where one looked, as whom and because of what."""
+        return NotFound(
+            _("{what} (user {user}, settings from {files}).").format(
+                what=error.message, user=_user(), files=self._settings_files()
+            ),
+            hint=_(
+                "`paysync enqueue`, `import`, `worker` and `demo` make one; PAYSYNC_HOME or DATABASE_URL say where."
+            ),
+            code=error.code,
+        )
 
     @cached_property
     def store(self) -> Database:
-        """The database, ready to use: its schema is this version's."""
-        return self.database.ready(upgrade=not self.settings.read_only)
+        """The database, ready to use: its schema is this version's. Raises NotFound, SettingsError."""
+        try:
+            return self.database.ready(upgrade=not self.settings.read_only)
+        except NotFound as error:
+            raise self._missing(error) from None
 
     @cached_property
     def clock(self) -> Clock:

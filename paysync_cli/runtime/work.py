@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import random
 import secrets
+import signal
 import socket
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from paysync_cli.errors import PaysyncError, UnavailableError
+from paysync_cli.errors import PaysyncError, RedisUnavailable
 from paysync_cli.runtime.banks import Banks
 
 if TYPE_CHECKING:
     from paysync_cli.queue.worker import Chore
-    from paysync_cli.services.engine import Engine, OpenBank
+    from paysync_cli.services.dispatch import DispatchReport
+    from paysync_cli.services.engine import Engine, LeftBehind, OpenBank
     from paysync_cli.services.gate import Fair, Gate
     from paysync_cli.services.stopped import Stopped
     from paysync_cli.services.worker import Dispatching, Leading
 
 
+STOP_WITHIN_S = 10.0
+
 log = logging.getLogger("paysync.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRun:
+    """How a worker's run went. `cut_short`: checks in flight were given back; `left`: due, but their bank is closed."""
+
+    name: str
+    checks: int
+    stopped_by: str
+    cut_short: bool
+    left: tuple[LeftBehind, ...]
 
 
 class Runtime(Banks):
     """Store, queue, banks and worker of one process; `close` closes whatever was opened."""
 
-    async def run_worker(self, *, burst: bool, dispatching: bool, ready: Callable[[str], None]) -> str | None:
-        """Run a worker until it is stopped; the signal's name when that cut checks short, else None.
+    async def run_worker(self, *, burst: bool, dispatching: bool, ready: Callable[[str], None]) -> WorkerRun:
+        """Run a worker until it is stopped or, with `burst`, until nothing is left that can be asked.
 
         `ready` is called with the worker's name once it is registered and about to take work.
         """
@@ -58,20 +73,23 @@ class Runtime(Banks):
             name=name,
         )
         ready(name)
+        left: list[LeftBehind] = []
         try:
             await worker.run(burst)
+            if burst:
+                left = await asyncio.to_thread(engine.left_behind)
         finally:
             engine.close()
             await self.close_banks()
             with contextlib.suppress(PaysyncError):
                 leading.resign()
-        return worker.stopped_by if worker.cut_short else None
+        return WorkerRun(name, worker.ended, worker.stopped_by, worker.cut_short, tuple(left))
 
     def _chores(
         self,
         leading: Leading,
         banks: Mapping[str, OpenBank],
-        engine: Engine,
+        engine: Engine | None,
         stopped: Stopped,
         gate: Gate,
         dispatching: bool,
@@ -85,31 +103,63 @@ class Runtime(Banks):
         sweeping = Sweeping(self.store, through_gate, self.clock, stopped, leading, every)
         probing = Probing(self.store, banks, gate, stopped)
         chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run), Chore("probe", probing.run)]
-        if dispatching:
+        if dispatching and engine is not None:
             chores.append(Chore("dispatch", self.dispatching(stopped, gate, engine.fair).run, woken_by_news=True))
         return chores
 
-    def dispatch_until_stopped(self, name: str, stopped: Stopped) -> None:
-        """Dispatch and lead without working, for stock workers; ends by a signal. Errors are waited out."""
-        dispatching, leading = self.dispatching(stopped, self.gate()), self.leading(name)
-        lead_at, wait_s = 0.0, 0.0
+    async def run_dispatcher(self) -> None:
+        """Dispatch, lead and sweep without working, for stock workers; until TERM or INT. Errors are waited out."""
+        banks, gate = self.open_banks(many=False, waits=True), self.gate()
+        leading = self.leading(worker_name())
+        chores = self._chores(leading, banks, None, self.stopped, gate, dispatching=False)
+        dispatching = self.dispatching(self.stopped, gate)
+
+        async def dispatch_and_listen() -> float:
+            await asyncio.to_thread(self.queue.wait_for_news, await dispatching.run())
+            return 0.0
+
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        tasks = [asyncio.create_task(self._patiently(chore.name, chore.run)) for chore in chores]
+        tasks.append(asyncio.create_task(self._patiently("dispatch", dispatch_and_listen)))
         try:
-            while True:
-                try:
-                    if time.monotonic() >= lead_at:
-                        lead_at = time.monotonic() + leading.round()
-                    wait_s = dispatching.round()
-                    self.queue.wait_for_news(wait_s)
-                except UnavailableError as error:
-                    log.warning("%s", error.message, extra={"event_name": "dispatch_error"})
-                    wait_s = min(max(wait_s * 2, 0.2), 5.0)
-                    time.sleep(wait_s)
-                    if self.embedded is not None:
-                        with contextlib.suppress(PaysyncError):
-                            self._revive()
+            await stop.wait()
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+            gate.close()
+            await self.close_banks()
             with contextlib.suppress(PaysyncError):
                 leading.resign()
+
+    def dispatch_once(self) -> DispatchReport:
+        """One round for cron: what got lost is brought back first, then what is due is moved."""
+        leading = self.leading(worker_name())
+        leading.round()
+        gate = self.gate()
+        try:
+            return self.dispatching(self.stopped, gate).once()
+        finally:
+            gate.close()
+            leading.resign()
+
+    async def _patiently(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Run a step again and again; no error ends it."""
+        wait_s = 0.0
+        while True:
+            try:
+                await asyncio.sleep(await step())
+                wait_s = 0.0
+            except Exception as error:
+                trouble = None if isinstance(error, PaysyncError) else error
+                log.warning("%s: %s", name, error, exc_info=trouble, extra={"event_name": "dispatch_error"})
+                wait_s = min(max(wait_s * 2, 0.2), 5.0)
+                await asyncio.sleep(wait_s)
+                if self.embedded is not None and isinstance(error, RedisUnavailable):
+                    with contextlib.suppress(PaysyncError):
+                        await asyncio.to_thread(self._revive)
 
     def warn_of_eviction(self) -> None:
         """Say so when Redis may throw away keys to make room: jobs would come late, though none is lost."""

@@ -11,8 +11,10 @@ from paysync_cli.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account in one currency, in minor units."""
+    """One account at one bank, in one currency, in minor units."""
 
+    bank: str
+    environment: str
     account: str
     currency: str
     balance: int
@@ -25,7 +27,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccountsReport:
-    """Every account, by name and currency."""
+    """Every account, by bank, name and currency."""
 
     accounts: Sequence[Account]
 
@@ -37,8 +39,12 @@ class AccountsReport:
 def list_accounts(store: Database) -> AccountsReport:
     """Every balance and every sum, from one snapshot; an account that only one side knows counts as 0 on the other."""
     with store.read() as tx:
-        balances = {(one.account, one.currency): one.amount for one in ledger.balances(tx)}
-        sums = {(one.account, one.currency): one.amount for one in ledger.sums(tx)}
+        balances = {_key(one): one.amount for one in ledger.balances(tx)}
+        sums = {_key(one): one.amount for one in ledger.sums(tx)}
     return AccountsReport(
         [Account(*key, balances.get(key, 0), sums.get(key, 0)) for key in sorted(balances.keys() | sums.keys())]
     )
+
+
+def _key(one: ledger.Balance) -> tuple[str, str, str, str]:
+    return one.bank, one.environment, one.account, one.currency

@@ -40,6 +40,15 @@ class OpenBank:
     rhythm: Rhythm
 
 
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Due QRs of a bank that may not be asked: `reason` is credential_stopped, paused, breaker_open or held."""
+
+    bank: str
+    reason: str
+    due: int
+
+
 class Engine:
     """Runs the checks of one worker process. Implements the worker's `Duties`."""
 
@@ -168,12 +177,23 @@ class Engine:
         with self._store.write() as tx:
             qrs.put_back(tx, rows, at=at)
 
+    def left_behind(self) -> list[LeftBehind]:
+        """What is due and cannot be asked now, because its bank is closed. Blocks: reads SQL and Redis."""
+        closed = self._closed()
+        with self._store.read() as tx:
+            due = qrs.count_due(tx, self._clock.now())
+        return [LeftBehind(bank, reason, due[bank]) for bank, reason in sorted(closed.items()) if due.get(bank)]
+
+    def _closed(self) -> dict[str, str]:
+        return self._gate.closed(list(self._banks)) | dict.fromkeys(self._stopped.reasons, "credential_stopped")
+
     def _nothing_left(self) -> bool:
         now = self._clock.now()
-        closed = self._gate.closed(list(self._banks))
+        closed = self._closed()
         with self._store.read() as tx:
             for name, bank in self._banks.items():
-                if name in self._stopped.reasons or name in closed:
+                # A bank that only asked us to wait is waited for: that is short, and its QRs are due.
+                if closed.get(name, "held") != "held":
                     continue
                 if qrs.next_due_at(tx, name, bank.environment, ripe=now):
                     return False

@@ -60,9 +60,9 @@ class Dispatching:
             await self._fair.contend(report.busy > 1)
         return self._wait_s(report)
 
-    def round(self) -> float:
-        """The same without an event loop."""
-        return self._wait_s(self._dispatch())
+    def once(self) -> DispatchReport:
+        """One round without an event loop."""
+        return self._dispatch()
 
     def _dispatch(self) -> DispatchReport:
         self._stopped.refresh()

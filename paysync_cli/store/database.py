@@ -5,9 +5,10 @@ SQLite writes begin IMMEDIATE with a busy time-out, WAL and synchronous FULL; Po
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -42,6 +43,7 @@ class Database:
 
     def __init__(self, url: str, *, create: bool = False) -> None:
         self.url = make_url(url)
+        self._create = create
         self.engine = _engine(self.url, create)
 
     @property
@@ -83,8 +85,13 @@ class Database:
                 yield tx
 
     def ready(self, *, upgrade: bool) -> Database:
-        """Self, once the schema fits: SQLite is brought up to date, PostgreSQL only looked at."""
+        """Self, once the schema fits: SQLite is brought up to date, PostgreSQL only looked at.
+
+        A SQLite file that paysync never wrote to gets its tables only with `create`: else it is as good as missing.
+        """
         with self._translated():
+            if self.is_sqlite and not self._create and self.version() is None:
+                raise NotFound(_("no paysync database at {path}").format(path=self.where), code="no_database")
             schema.ensure(self.engine, upgrade=upgrade and self.is_sqlite)
         return self
 
@@ -128,7 +135,7 @@ def _engine(url: URL, create: bool) -> Engine:
     """The engine. Its errors, which go to the log, never show the values of a statement: payers, accounts, amounts."""
     if url.get_backend_name() == "sqlite":
         _check_file(Path(url.database or ""), create)
-        path = Path(url.database or "").absolute()
+        path = Path(os.path.normpath(Path(url.database or "").absolute()).replace("//", "/", 1))
         engine = create_engine(url, creator=lambda: _connect_sqlite(path), hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "checkout", _same_file(path))
@@ -178,9 +185,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in ("foreign_keys=ON", "synchronous=FULL", f"cache_size=-{PAGE_CACHE_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
-    # A read-only file, or another process that holds the lock while it switches: reading works all the same.
-    with suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -26,8 +26,10 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What one account holds, in minor units."""
+    """What one account at one bank holds, in minor units."""
 
+    bank: str
+    environment: str
     account: str
     currency: str
     amount: int
@@ -63,28 +65,36 @@ def book(tx: Tx, bookings: Sequence[Booking], now: datetime) -> None:
 
     A movement that is there already is not credited again.
     """
-    credit: dict[tuple[str, str], int] = defaultdict(int)
+    credit: dict[tuple[str, str, str, str], int] = defaultdict(int)
     for booking in bookings:
         if _insert(tx, booking, now):
-            credit[booking.qr.account, booking.movement.currency] += booking.movement.amount
-    for (account, currency), amount in sorted(credit.items()):
-        _credit(tx, account, currency, amount, now)
+            qr = booking.qr
+            credit[qr.bank, qr.environment, qr.account, booking.movement.currency] += booking.movement.amount
+    for key, amount in sorted(credit.items()):
+        _credit(tx, key, amount, now)
 
 
 def balances(tx: Tx) -> list[Balance]:
-    """Every account, by name and currency."""
-    query = select(accounts).order_by(accounts.c.account, accounts.c.currency)
-    return [Balance(row.account, row.currency, row.balance_minor) for row in tx.execute(query)]
+    """Every account, by bank, name and currency."""
+    query = select(accounts).order_by(*_ACCOUNT)
+    return [
+        Balance(row.bank, row.environment, row.account, row.currency, row.balance_minor) for row in tx.execute(query)
+    ]
 
 
 def sums(tx: Tx) -> list[Balance]:
     """The same figures added up from the movements: must equal `balances`."""
+    key = (qrs.c.bank, qrs.c.environment, movements.c.account, movements.c.currency)
     query = (
-        select(movements.c.account, movements.c.currency, func.sum(movements.c.amount_minor))
-        .group_by(movements.c.account, movements.c.currency)
-        .order_by(movements.c.account, movements.c.currency)
+        select(*key, func.sum(movements.c.amount_minor))
+        .join(qrs, qrs.c.id == movements.c.qr)
+        .group_by(*key)
+        .order_by(*key)
     )
-    return [Balance(account, currency, int(amount)) for account, currency, amount in tx.execute(query)]
+    return [
+        Balance(bank, environment, account, currency, int(amount))
+        for bank, environment, account, currency, amount in tx.execute(query)
+    ]
 
 
 def paid(tx: Tx, qr_ids: Iterable[int]) -> dict[int, int]:
@@ -115,14 +125,18 @@ def _insert(tx: Tx, booking: Booking, now: datetime) -> bool:
     return inserted(tx, statement)
 
 
-def _credit(tx: Tx, account: str, currency: str, amount: int, now: datetime) -> None:
+_ACCOUNT = (accounts.c.bank, accounts.c.environment, accounts.c.account, accounts.c.currency)
+
+
+def _credit(tx: Tx, key: tuple[str, str, str, str], amount: int, now: datetime) -> None:
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    bank, environment, account, currency = key
     statement = dialect.insert(accounts).values(
-        account=account, currency=currency, balance_minor=amount, updated_at=now
+        bank=bank, environment=environment, account=account, currency=currency, balance_minor=amount, updated_at=now
     )
     tx.execute(
         statement.on_conflict_do_update(
-            index_elements=[accounts.c.account, accounts.c.currency],
+            index_elements=_ACCOUNT,
             set_={"balance_minor": accounts.c.balance_minor + amount, "updated_at": now},
         )
     )

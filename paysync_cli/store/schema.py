@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from sqlite3 import OperationalError
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, inspect, select, text
@@ -48,6 +50,8 @@ def ensure(engine: Engine, *, upgrade: bool) -> None:
 
 def upgrade_to_head(engine: Engine) -> None:
     """Run the missing migrations in one transaction; two processes at once wait for each other."""
+    if engine.dialect.name == "sqlite":
+        _write_ahead(engine)
     with engine.connect() as connection:
         locked = connection.execution_options(paysync_write=True)
         with locked.begin():
@@ -57,6 +61,17 @@ def upgrade_to_head(engine: Engine) -> None:
                 return
             _run_alembic(locked)
             _give_identity(locked)
+
+
+def _write_ahead(engine: Engine) -> None:
+    """WAL, which the file remembers: set once, by whoever makes the tables, and outside of a transaction."""
+    connection = engine.raw_connection()
+    try:
+        # Another process that switches at the same moment holds the lock; then it is done for both.
+        with suppress(OperationalError):
+            connection.cursor().execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
 
 
 def _run_alembic(connection: Connection) -> None:

@@ -127,6 +127,9 @@ Index("ix_paysync_movements_booked_at", movements.c.booked_at)
 accounts = Table(
     "paysync_accounts",
     metadata,
+    # Two banks, or a bank's two environments, may well give out the same account number.
+    Column("bank", String(32), primary_key=True),
+    Column("environment", String(16), primary_key=True),
     Column("account", String(64), primary_key=True),
     Column("currency", String(3), primary_key=True),
     Column("balance_minor", BigInteger, nullable=False),

@@ -15,7 +15,7 @@ from paysync_cli.views.page import BAD, Cell, Column, Page, Styled
 @dataclass(frozen=True)
 class AccountsView(ListView):
     report: AccountsReport
-    columns = ("account", "currency", "balance", "movements", "difference")
+    columns = ("bank", "environment", "account", "currency", "balance", "movements", "difference")
 
     def data(self) -> object:
         return {"items": list(self.rows()), "differing": len(self.report.differing)}
@@ -23,6 +23,8 @@ class AccountsView(ListView):
     def rows(self) -> Iterable[Mapping[str, object]]:
         for one in self.report.accounts:
             yield {
+                "bank": one.bank,
+                "environment": one.environment,
                 "account": one.account,
                 "currency": one.currency,
                 "balance": to_text(one.balance, one.currency),
@@ -32,7 +34,12 @@ class AccountsView(ListView):
 
     def human(self, page: Page) -> None:
         page.table(
-            [_("Account"), _("Currency"), *(Column(title, right=True) for title in (_("Balance"), _("Movements")))],
+            [
+                _("Bank"),
+                _("Account"),
+                _("Currency"),
+                *(Column(title, right=True) for title in (_("Balance"), _("Movements"))),
+            ],
             map(_cells, self.report.accounts),
             empty=_("nothing booked"),
         )
@@ -42,7 +49,10 @@ class AccountsView(ListView):
 
 def difference_sentence(one: Account) -> str:
     """The alarm about one account."""
-    return _("Account {account}: the balance is {balance} {currency}, the movements add up to {movements}.").format(
+    return _(
+        "Account {account} at {bank}: the balance is {balance} {currency}, the movements add up to {movements}."
+    ).format(
+        bank=one.bank,
         account=one.account or "''",
         currency=one.currency,
         balance=to_text(one.balance, one.currency),
@@ -52,4 +62,4 @@ def difference_sentence(one: Account) -> str:
 
 def _cells(one: Account) -> tuple[Cell, ...]:
     balance, movements = to_text(one.balance, one.currency), to_text(one.movements, one.currency)
-    return one.account, one.currency, Styled(balance, BAD) if one.difference else balance, movements
+    return one.bank, one.account, one.currency, Styled(balance, BAD) if one.difference else balance, movements

@@ -21,6 +21,9 @@ from tests.register_home import BANK
 LATE_EVENING = datetime(2024, 6, 15, 2, 30, tzinfo=UTC)  # 22:30 on the 14th in Bolivia
 
 
+HERE = {"bank": "sim", "environment": "certification"}
+
+
 @pytest.fixture
 def home() -> Iterator[Home]:
     with new_home() as home:
@@ -134,7 +137,7 @@ def test_nothing_booked_and_no_database(home: Home) -> None:
     assert home.data("movements", **dead) == {"items": [], "totals": [], "next": None}
     assert home.data("accounts", **dead) == {"items": [], "differing": 0}
     assert "Nothing is booked" in home.run("movements").out
-    assert home.run("accounts", "--csv").out == "account,currency,balance,movements,difference\n"
+    assert home.run("accounts", "--csv").out == "bank,environment,account,currency,balance,movements,difference\n"
     assert not running_servers(home.folder)
 
 
@@ -145,8 +148,12 @@ def test_balances(home: Home) -> None:
     fill(home)
     assert home.data("accounts") == {
         "items": [
-            {"account": "main", "currency": "BOB", "balance": "100.80", "movements": "100.80", "difference": "0.00"},
-            {"account": "till", "currency": "JPY", "balance": "500", "movements": "500", "difference": "0"},
+            HERE
+            | {"bank": "other", "account": "till", "currency": "JPY"}
+            | {"balance": "500", "movements": "500", "difference": "0"},
+            HERE
+            | {"account": "main", "currency": "BOB"}
+            | {"balance": "100.80", "movements": "100.80", "difference": "0.00"},
         ],
         "differing": 0,
     }
@@ -159,15 +166,15 @@ def test_a_difference_is_told_loudly(home: Home) -> None:
         tx.exec_driver_sql("UPDATE paysync_accounts SET balance_minor = 10079 WHERE account = 'main'")
     found = home.json("accounts", status=6)
     assert (found["status"], found["data"]["differing"]) == ("partial", 1)
-    assert found["data"]["items"][0]["difference"] == "-0.01"
+    assert found["data"]["items"][1]["difference"] == "-0.01"
     (error,) = found["errors"]
     assert error["code"] == "balance_differs"
     ended = home.run("accounts")
-    sentence = "Account main: the balance is 100.79 BOB, the movements add up to 100.80."
+    sentence = "Account main at sim: the balance is 100.79 BOB, the movements add up to 100.80."
     assert (ended.status, sentence in ended.out, sentence in ended.err) == (6, True, True)
     for form in ("--csv", "--jsonl"):
         assert home.run("accounts", form).status == 6
-    assert "main,BOB,100.79,100.80,-0.01" in home.run("accounts", "--csv").out
+    assert "sim,certification,main,BOB,100.79,100.80,-0.01" in home.run("accounts", "--csv").out
 
 
 def test_account_names_for_spreadsheets_are_guarded(home: Home) -> None:
@@ -175,4 +182,4 @@ def test_account_names_for_spreadsheets_are_guarded(home: Home) -> None:
         qr = add_qr(store, "QR1", account="=cmd()")
         with store.write() as tx:
             ledger.book(tx, [ledger.Booking(qr, Movement("t1", 100, "BOB", NOW), "check")], NOW)
-    assert "'=cmd(),BOB,1.00,1.00,0.00" in home.run("accounts", "--csv").out
+    assert "sim,certification,'=cmd(),BOB,1.00,1.00,0.00" in home.run("accounts", "--csv").out

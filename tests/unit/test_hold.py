@@ -219,4 +219,4 @@ def test_twenty_at_once_against_a_workers_record(any_store: Database) -> None:
     assert (after.status, after.plan.state, after.plan.seq) == (Status.PROCESSING, PlanState.HELD, qr.plan.seq + 1)
     assert len(story(any_store).actions) == 1
     with any_store.read() as tx:
-        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("main", "BOB", 10000)]
+        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("sim", "certification", "main", "BOB", 10000)]

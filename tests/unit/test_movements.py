@@ -140,18 +140,22 @@ def test_balances_stand_beside_the_sums(any_store: Database) -> None:
     book(any_store, add_qr(any_store, "QR2"), "t2", EVENING, amount=20)
     book(any_store, add_qr(any_store, "QR3"), "t3", EVENING, amount=7, currency="USD")
     report = list_accounts(any_store)
-    assert list(report.accounts) == [Account("main", "BOB", 30, 30), Account("main", "USD", 7, 7)]
+    assert list(report.accounts) == [
+        Account("sim", "certification", "main", "BOB", 30, 30),
+        Account("sim", "certification", "main", "USD", 7, 7),
+    ]
     assert list(report.differing) == []
 
 
 @pytest.mark.parametrize(
     ("statement", "differing"),
     [
-        ("UPDATE paysync_accounts SET balance_minor = 31", Account("main", "BOB", 31, 30)),
-        ("DELETE FROM paysync_accounts", Account("main", "BOB", 0, 30)),
+        ("UPDATE paysync_accounts SET balance_minor = 31", Account("sim", "certification", "main", "BOB", 31, 30)),
+        ("DELETE FROM paysync_accounts", Account("sim", "certification", "main", "BOB", 0, 30)),
         (
-            "INSERT INTO paysync_accounts VALUES ('ghost', 'BOB', 5, '2031-06-15T00:00:00.000000+00:00')",
-            Account("ghost", "BOB", 5, 0),
+            "INSERT INTO paysync_accounts VALUES"
+            " ('sim', 'certification', 'ghost', 'BOB', 5, '2031-06-15T00:00:00.000000+00:00')",
+            Account("sim", "certification", "ghost", "BOB", 5, 0),
         ),
     ],
 )

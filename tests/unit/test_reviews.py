@@ -248,7 +248,7 @@ def test_a_decision_against_workers_that_book_at_the_same_moment(any_store: Data
     told = story(any_store, qr)
     assert [m["bank_transaction_id"] for m in told.movements] == ["t1"]
     with any_store.read() as tx:
-        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("main", "BOB", 10000)]
+        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("sim", "certification", "main", "BOB", 10000)]
     for before, after in zip(told.transitions, told.transitions[1:], strict=False):
         assert before["new"] == after["old"]
     assert ended["resolved"] == len(told.actions) <= 1

@@ -152,7 +152,7 @@ def test_the_same_movement_is_booked_and_credited_once(any_store: Database) -> N
     for _n in range(3):
         book(any_store, qr, 100)
     with any_store.read() as tx:
-        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("main", "BOB", 100)]
+        assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("sim", "certification", "main", "BOB", 100)]
 
 
 def test_a_row_s_id_is_never_given_again(sqlite_store: Database) -> None:

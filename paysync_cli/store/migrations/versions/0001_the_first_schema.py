@@ -12,12 +12,14 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "paysync_accounts",
+        sa.Column("bank", sa.String(length=32), nullable=False),
+        sa.Column("environment", sa.String(length=16), nullable=False),
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("balance_minor", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", UtcMoment(), nullable=False),
         sa.CheckConstraint("balance_minor >= 0", name=op.f("ck_paysync_accounts_balance")),
-        sa.PrimaryKeyConstraint("account", "currency", name=op.f("pk_paysync_accounts")),
+        sa.PrimaryKeyConstraint("bank", "environment", "account", "currency", name=op.f("pk_paysync_accounts")),
     )
     op.create_table(
         "paysync_banks",

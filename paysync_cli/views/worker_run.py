@@ -1,0 +1,33 @@
+"""How a worker's run went, for scripts; people read its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paysync_cli.language import _
+from paysync_cli.services.engine import LeftBehind
+from paysync_cli.views.base import View
+from paysync_cli.views.page import Page
+
+
+@dataclass(frozen=True)
+class WorkerRunView(View):
+    """`stopped_by` is a signal, `nothing is due`, or a command of RQ."""
+
+    worker: str
+    checks: int
+    stopped_by: str
+    cut_short: bool
+    left: tuple[LeftBehind, ...]
+
+    def data(self) -> object:
+        return {
+            "worker": self.worker,
+            "checks": self.checks,
+            "stopped_by": self.stopped_by,
+            "cut_short": self.cut_short,
+            "left": [{"bank": one.bank, "reason": one.reason, "due": one.due} for one in self.left],
+        }
+
+    def human(self, page: Page) -> None:
+        page.line(_("{n} checks; {why}").format(n=self.checks, why=self.stopped_by))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,12 +37,15 @@ FIVE_TIMES_UNPAID = {
     ],
 }
 # The forerunner's chain ended after one check because completed jobs kept their id; so they must be kept here.
+SPEED = 120
+SECOND = timedelta(seconds=SPEED)  # a real second on this clock
+
 KEEP_COMPLETED = {"PAYSYNC_KEEP_COMPLETED": "100", "PAYSYNC_PENDING_WINDOW": "2h"}
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["kept", "wiped"])
 def test_five_times_unpaid_then_paid_is_six_checks(wiped: bool) -> None:
-    with shop(FIVE_TIMES_UNPAID, speed=300, env=KEEP_COMPLETED) as town:
+    with shop(FIVE_TIMES_UNPAID, speed=SPEED, env=KEEP_COMPLETED) as town:
         town.register("QR1")
         town.start("worker")
         if wiped:
@@ -54,8 +57,15 @@ def test_five_times_unpaid_then_paid_is_six_checks(wiped: bool) -> None:
         assert town.status_calls() == {"QR1": 6}
         gaps = [after["at"] - before["at"] for before, after in itertools.pairwise(checks)]
         assert all(gap >= timedelta(minutes=2) for gap in gaps)
-        planned = [line for line in town.logs() if line["event"] == "check_next"]
+        planned = [
+            datetime.fromisoformat(line["next_check_at"]) for line in town.logs() if line["event"] == "check_next"
+        ]
         assert len(planned) == 5
+        for moment, before, after in zip(planned, checks, checks[1:], strict=False):
+            # Two minutes after the answer and at most a tenth more; never early; late by no more than this machine is
+            # slow: two real seconds of a compressed clock.
+            assert timedelta(minutes=2) <= moment - before["at"] <= timedelta(minutes=2.2) + 2 * SECOND
+            assert timedelta() <= after["at"] - moment <= 2 * SECOND
         if not wiped:
             with town.runtime() as runtime:
                 assert runtime.queue.job_counts().completed == 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import subprocess
 import sys
@@ -55,8 +54,6 @@ def test_five_times_unpaid_then_paid_is_six_checks(wiped: bool) -> None:
         checks = town.story("QR1").checks
         assert [check["outcome"] for check in checks] == ["unpaid"] * 5 + ["paid"]
         assert town.status_calls() == {"QR1": 6}
-        gaps = [after["at"] - before["at"] for before, after in itertools.pairwise(checks)]
-        assert all(gap >= timedelta(minutes=2) for gap in gaps)
         planned = [
             datetime.fromisoformat(line["next_check_at"]) for line in town.logs() if line["event"] == "check_next"
         ]

@@ -292,9 +292,10 @@ class ConcurrentWorker(BaseWorker):
         endings = self._endings[:STEP]
         try:
             while self._refused:
-                queue, job_id, execution = self._refused[-1]
+                # The first stays until it is done, while the next batch may append behind it.
+                queue, job_id, execution = self._refused[0]
                 await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED, REFUSED_DATA)
-                self._refused.pop()
+                self._refused.pop(0)
             quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
             if quiet:
                 await self._finish_script(args=self._finish_arguments(quiet))
@@ -308,7 +309,7 @@ class ConcurrentWorker(BaseWorker):
             # After an error they are tried again: ending a job twice is harmless, the first removal counts.
             self._endings_waiting.set()
         del self._endings[: len(endings)]
-        if not self._endings:
+        if not self._endings and not self._refused:
             self._endings_waiting.clear()
         self.ended += len(endings)
 

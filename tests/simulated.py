@@ -61,11 +61,11 @@ async def adapter(
     options: dict[str, str],
     now: Callable[[], datetime],
     *,
-    over_aiohttp: bool = False,
+    pooled: bool = False,
     wait_s: float = 20,
 ) -> AsyncIterator[BanecoBank]:
     """An adapter that really speaks HTTP to `base_url`; `wait_s` is its patience with a silent bank."""
-    async with make_client(over_aiohttp=over_aiohttp) as client:
+    async with make_client(pooled=pooled) as client:
         client.timeout = httpx.Timeout(wait_s)
         yield BanecoBank(profile(base_url, options), BankTools(client, now))
 
@@ -75,14 +75,14 @@ def asked(
     use: Callable[[BanecoBank], Awaitable[T]],
     *,
     now: Callable[[], datetime],
-    over_aiohttp: bool = False,
+    pooled: bool = False,
     wait_s: float = 20,
 ) -> T:
     """What `use(adapter)` returns against a RunningSimulator."""
 
     async def run() -> T:
         url, options = simulator.url, simulator.profile_options()  # type: ignore[attr-defined]
-        async with adapter(url, options, now, over_aiohttp=over_aiohttp, wait_s=wait_s) as bank:
+        async with adapter(url, options, now, pooled=pooled, wait_s=wait_s) as bank:
             return await use(bank)
 
     return asyncio.run(run())

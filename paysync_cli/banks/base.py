@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
 
 if TYPE_CHECKING:
-    import httpx
+    from paysync_cli.banks.pool import HttpClient
 
 
 class BankError(Exception):
@@ -163,12 +163,12 @@ class TokenVault(Protocol):
 
 @dataclass(frozen=True)
 class BankTools:
-    """What an adapter is handed: a pooled HTTP client, the clock, and the vault of its credential's token.
+    """What an adapter is handed: an HTTP client for `banks.http.exchange`, the clock, the vault of its token.
 
     Without a vault the token is kept in this process alone.
     """
 
-    client: httpx.AsyncClient
+    client: HttpClient
     now: Callable[[], datetime]
     vault: TokenVault | None = None
 

@@ -8,22 +8,28 @@ Messages name method, path, status, type and length: never a body, a header or a
 from __future__ import annotations
 
 import asyncio
+import json as json_module
 import re
 import socket
 import ssl
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode, urlsplit
 
 from paysync_cli.banks.base import BankError, Throttled, Unavailable, Unreadable
+from paysync_cli.banks.pool import PooledClient
 from paysync_cli.banks.wire import parse_json, printable
 from paysync_cli.version import __version__
 
 if TYPE_CHECKING:
+    import aiohttp
     import httpx
+
+    from paysync_cli.banks.pool import HttpClient
 
 CONNECT_S = 5.0
 READ_S = 15.0  # between two pieces of an answer
@@ -32,25 +38,32 @@ TOTAL_S = 30.0  # one exchange from first to last byte; a bank that drips bytes 
 MAX_BODY = 4 * 1024 * 1024  # bytes of an answer, before and after decompression
 MAX_RETRY_AFTER_S = 3600.0  # longer is asked again after an hour: one wrong header must not silence a bank for days
 
+_TIMEOUTS = (
+    "TimeoutError", "ReadTimeout", "WriteTimeout", "PoolTimeout", "SocketTimeoutError", "ConnectionTimeoutError",
+)  # fmt: skip
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-def make_client(*, concurrency: int = 20, over_aiohttp: bool = False) -> httpx.AsyncClient:
-    """A pooled client for one bank: explicit time-outs, no redirects, at most `concurrency` connections.
+def make_client(*, concurrency: int = 20, pooled: bool = False) -> HttpClient:
+    """A client for one bank: explicit time-outs, no redirects, at most `concurrency` connections.
 
-    `over_aiohttp` sends through aiohttp, which costs a tenth of the CPU at many requests in flight (for workers);
-    the default imports faster (for one question at a terminal). Close it with `aclose()`.
+    `pooled` is for workers, with many requests in flight (see `banks.pool`); the default is httpx, which starts
+    faster: for one question at a terminal. Close it with `aclose()`.
     """
     import httpx
 
-    timeout = httpx.Timeout(connect=CONNECT_S, read=READ_S, write=READ_S, pool=POOL_S)
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=30)
     # Identity: answers are small, and a body that is not compressed cannot explode.
     headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": f"paysync/{__version__}"}
-    if over_aiohttp:
-        from httpx_aiohttp import HttpxAiohttpClient
-
-        return HttpxAiohttpClient(timeout=timeout, limits=limits, headers=headers, follow_redirects=False)
+    if pooled:
+        return PooledClient(
+            concurrency=concurrency,
+            headers=headers,
+            connect_s=CONNECT_S,
+            read_s=READ_S,
+            tls=httpx.create_ssl_context(),
+        )
+    timeout = httpx.Timeout(connect=CONNECT_S, read=READ_S, write=READ_S, pool=POOL_S)
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=30)
     return httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, follow_redirects=False)
 
 
@@ -76,48 +89,125 @@ class Reply:
 
 
 async def exchange(
-    client: httpx.AsyncClient,
+    client: HttpClient,
     method: str,
     url: str,
     *,
     now: Callable[[], datetime],
     headers: Mapping[str, str] | None = None,
     json: object = None,
+    form: Mapping[str, str] | None = None,
     max_body: int = MAX_BODY,
     total_s: float = TOTAL_S,
 ) -> Reply:
-    """Send one request, once, and return its whole answer.
+    """Send one request, once, and return its whole answer. `form` goes out as application/x-www-form-urlencoded.
 
     Raises Throttled (429, with its Retry-After), Unavailable (time-out, connection or protocol error, truncated
     body, 408, 5xx) and Unreadable (a redirect, more than `max_body` bytes, an unknown content encoding).
     """
-    request = client.build_request(method, url, headers=headers, json=json)
-    where = f"{method} {printable(request.url.path, 160)}"
+    content, content_type = _content(json, form)
+    sent_headers = headers if content is None else {**(headers or {}), "content-type": content_type}
+    where = f"{method} {printable(urlsplit(url).path, 160)}"
     try:
         async with asyncio.timeout(total_s):
-            response = await client.send(request, stream=True, follow_redirects=False)
+            answer = await _send(client, method, url, sent_headers, content)
             try:
-                _raise_for_status(response, where, now)
-                body = await _read_body(response, where, max_body)
+                _raise_for_status(answer, where, now)
+                body = await _read_body(answer, where, max_body)
             finally:
-                await response.aclose()
+                await answer.close()
     except BankError:
         raise
     except Exception as error:
         # Deliberately all of them: the transports leak errors of three libraries, and none says more than
         # "no readable answer". Without its cause, because that one carries the request and its secrets.
         raise Unavailable(f"{where}: {_reason(error)}") from None
-    return Reply(where, response.status_code, _content_type(response), body)
+    return Reply(where, answer.status, answer.content_type, body)
 
 
-def _raise_for_status(response: httpx.Response, where: str, now: Callable[[], datetime]) -> None:
-    status = response.status_code
+class _Answer(Protocol):
+    """The head of an answer, and the way to its body."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content_type(self) -> str: ...
+    def whole(self) -> bytes | None:
+        """The body, decoded, when it is there already."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, encoded."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class _HttpxAnswer:
+    def __init__(self, response: httpx.Response) -> None:
+        self.status, self.headers, self._response = response.status_code, response.headers, response
+
+    @property
+    def content_type(self) -> str:
+        return printable(self.headers.get("content-type", ""), 80)
+
+    def whole(self) -> bytes | None:
+        return self._response.content if self._response.is_stream_consumed else None  # from a scripted transport
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self._response.aiter_raw()
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+
+class _PoolAnswer:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status, self.headers, self._response = response.status, response.headers, response
+
+    @property
+    def content_type(self) -> str:
+        return printable(self.headers.get("content-type", ""), 80)
+
+    def whole(self) -> bytes | None:
+        return None
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return self._response.content.iter_any()
+
+    async def close(self) -> None:
+        self._response.release()
+
+
+async def _send(
+    client: HttpClient, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | None
+) -> _Answer:
+    if isinstance(client, PooledClient):
+        return _PoolAnswer(await client.send(method, url, headers, content))
+    request = client.build_request(method, url, headers=headers, content=content)
+    return _HttpxAnswer(await client.send(request, stream=True, follow_redirects=False))
+
+
+def _content(json: object, form: Mapping[str, str] | None) -> tuple[bytes | None, str]:
+    """The body to send and its type."""
+    if form is not None:
+        return urlencode(form).encode(), "application/x-www-form-urlencoded"
+    if json is not None:
+        text = json_module.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode(), "application/json"
+    return None, ""
+
+
+def _raise_for_status(answer: _Answer, where: str, now: Callable[[], datetime]) -> None:
+    status = answer.status
     if status == 408 or status >= 500:
-        raise Unavailable(f"{where}: HTTP {status}, {_content_type(response) or 'no content type'}")
+        raise Unavailable(f"{where}: HTTP {status}, {answer.content_type or 'no content type'}")
     if status < 200 or 300 <= status < 400:
         raise Unreadable(f"{where}: HTTP {status}, a redirect, which is not followed")
     if status == 429:
-        wait_s = retry_after_s(response.headers.get("retry-after"), now())
+        wait_s = retry_after_s(answer.headers.get("retry-after"), now())
         asked = "without saying how long" if wait_s is None else f"for {wait_s:.0f} s"
         raise Throttled(f"{where}: HTTP 429, the bank asks to wait {asked}", wait_s)
 
@@ -135,45 +225,41 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         return None
 
 
-async def _read_body(response: httpx.Response, where: str, max_body: int) -> bytes:
-    if response.is_stream_consumed:
-        body = response.content  # a scripted transport hands over whole answers, decoded
+async def _read_body(answer: _Answer, where: str, max_body: int) -> bytes:
+    body = answer.whole()
+    if body is not None:
         if len(body) > max_body:
-            raise _too_long(response, where, max_body)
+            raise _too_long(answer, where, max_body)
         return body
     raw = bytearray()
-    async for chunk in response.aiter_raw():
-        raw += chunk
+    async for piece in answer.pieces():
+        raw += piece
         if len(raw) > max_body:
-            raise _too_long(response, where, max_body)
-    return _decompress(bytes(raw), response, where, max_body)
+            raise _too_long(answer, where, max_body)
+    return _decompress(bytes(raw), answer, where, max_body)
 
 
-def _decompress(raw: bytes, response: httpx.Response, where: str, max_body: int) -> bytes:
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+def _decompress(raw: bytes, answer: _Answer, where: str, max_body: int) -> bytes:
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if not raw or encoding in ("", "identity"):
         return raw
     if encoding not in ("gzip", "deflate"):
-        raise Unreadable(f"{where}: HTTP {response.status_code}, unknown content encoding")
+        raise Unreadable(f"{where}: HTTP {answer.status}, unknown content encoding")
     decompressor = zlib.decompressobj(wbits=47)  # gzip or zlib, told apart by their header
     try:
         body = decompressor.decompress(raw, max_body)
     except zlib.error:
-        raise Unreadable(f"{where}: HTTP {response.status_code}, damaged {encoding} body") from None
+        raise Unreadable(f"{where}: HTTP {answer.status}, damaged {encoding} body") from None
     if decompressor.unconsumed_tail:
-        raise _too_long(response, where, max_body)
+        raise _too_long(answer, where, max_body)
     if not decompressor.eof:
-        raise Unavailable(f"{where}: HTTP {response.status_code}, truncated {encoding} body")
+        raise Unavailable(f"{where}: HTTP {answer.status}, truncated {encoding} body")
     return body
 
 
-def _too_long(response: httpx.Response, where: str, max_body: int) -> Unreadable:
-    kind = _content_type(response) or "no content type"
-    return Unreadable(f"{where}: HTTP {response.status_code}, {kind}, longer than {max_body} bytes")
-
-
-def _content_type(response: httpx.Response) -> str:
-    return printable(response.headers.get("content-type", ""), 80)
+def _too_long(answer: _Answer, where: str, max_body: int) -> Unreadable:
+    kind = answer.content_type or "no content type"
+    return Unreadable(f"{where}: HTTP {answer.status}, {kind}, longer than {max_body} bytes")
 
 
 def _reason(error: BaseException) -> str:
@@ -188,7 +274,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
     name = type(error).__name__
-    return "timed out" if name in ("TimeoutError", "ReadTimeout", "WriteTimeout", "PoolTimeout") else f"failed ({name})"
+    return "timed out" if name in _TIMEOUTS else f"failed ({name})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

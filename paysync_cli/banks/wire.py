@@ -72,6 +72,8 @@ def _dump(value: object, depth: int) -> str:
 
 def printable(text: str, limit: int = 200) -> str:
     """Text from outside as one line of at most `limit` visible characters; controls and escapes become spaces."""
+    if len(text) <= limit and text.isprintable() and " " not in text:
+        return text
     folded = " ".join("".join(c if c.isprintable() else " " for c in text[: limit * 4]).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 

@@ -188,6 +188,25 @@ class QueueClient:
 
         return call
 
+    def scripts(self, *sources: str) -> Callable[..., list[Any]]:
+        """Several scripts for one round trip: called with an ARGV for each, None for those left out this time.
+
+        Its calls raise RedisUnavailable.
+        """
+        registered = [self._redis.register_script(source) for source in sources]
+
+        def call(*arguments: Sequence[Any] | None) -> list[Any]:
+            wanted = [(script, its) for script, its in zip(registered, arguments, strict=True) if its is not None]
+            with self._translated(), self._redis.pipeline(transaction=False) as pipeline:
+                for script, its in wanted:
+                    # By its hash alone: redis-py's own way asks first, with each pipeline, whether it is known.
+                    pipeline.evalsha(script.sha, 0, *its)
+                sent = pipeline.execute(raise_on_error=False)
+                answers = iter([_known_or_run(one, *of) for one, of in zip(sent, wanted, strict=True)])
+            return [None if its is None else next(answers) for its in arguments]
+
+        return call
+
     def claim_database(self, database_id: str) -> None:
         """Tie this Redis to the database, once. Raises RefusedError when it carries another database's jobs."""
         with self._translated():
@@ -494,6 +513,15 @@ class _SentinelAddress:
     service: str
     db: int
     login: dict[str, str]
+
+
+def _known_or_run(answer: Any, script: Any, arguments: Sequence[Any]) -> Any:
+    """The answer, after running the script once more when the server did not know it (then it did nothing)."""
+    if isinstance(answer, redis.exceptions.NoScriptError):
+        return script(args=list(arguments))
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _parse_sentinel(url: str) -> _SentinelAddress | None:

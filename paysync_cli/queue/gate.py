@@ -85,26 +85,32 @@ class BankGate:
 
     def __init__(self, client: QueueClient, speed: float = 1.0) -> None:
         self._speed = speed
-        self._enter = client.script(ENTER)
-        self._leave = client.script(LEAVE)
+        self._pass = client.scripts(LEAVE, ENTER)
         self._probe = client.script(PROBE)
         self._look = client.script(LOOK)
 
     def enter(self, wishes: Sequence[Wish]) -> list[Verdict]:
         """One verdict per wish, in one round trip."""
-        arguments: list[Any] = [self._speed, PLACE_LEASE_S, BURST_S, LONGEST_TURN_S]
-        for wish in wishes:
-            rate = wish.rate_per_s * self._speed
-            arguments += [wish.bank, wish.token, rate, wish.concurrency, int(wish.booked)]
-        answers = self._enter(arguments)
-        return [Verdict(Word(word.decode()), float(wait)) for word, wait in answers]
+        return self.through([], wishes)[1]
 
     def leave(self, left: Sequence[Left]) -> list[str]:
         """Give the places back and tell the breakers; the banks whose breaker opened by this."""
-        arguments: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
+        return self.through(left, [])[0]
+
+    def through(self, left: Sequence[Left], wishes: Sequence[Wish]) -> tuple[list[str], list[Verdict]]:
+        """Who leaves, then who wants to enter, in one round trip: the banks whose breaker opened, and the verdicts."""
+        leaving: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
         for one in left:
-            arguments += [one.bank, one.token, int(one.failed), one.hold_s / self._speed]
-        return [bank.decode() for bank in self._leave(arguments)]
+            leaving += [one.bank, one.token, int(one.failed), one.hold_s / self._speed]
+        entering: list[Any] = [self._speed, PLACE_LEASE_S, BURST_S, LONGEST_TURN_S]
+        for wish in wishes:
+            rate = wish.rate_per_s * self._speed
+            entering += [wish.bank, wish.token, rate, wish.concurrency, int(wish.booked)]
+        opened, verdicts = self._pass(leaving if left else None, entering if wishes else None)
+        return (
+            [bank.decode() for bank in opened or ()],
+            [Verdict(Word(word.decode()), float(wait)) for word, wait in verdicts or ()],
+        )
 
     def may_probe(self, bank: str, token: str) -> bool:
         """Whether this caller may send the one probe of an open breaker whose wait is over."""

@@ -44,12 +44,11 @@ from paysync_cli.queue.names import (
 LEASE_S = 30
 BEAT_S = 10.0
 IDLE_POLL_S = 1.0
-FINISH_LINGER_S = 0.003
+FINISH_EVERY_S = 0.02
 WORKER_TTL_S = 90
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.2, 5.0
 TEARDOWN_S = 5.0
 CANCEL_AGAIN_S = 0.5
-PARKED_AT_MOST = 500  # jobs that wait for their bank beside those that hold a slot
 
 log = logging.getLogger("paysync.worker")
 
@@ -71,16 +70,16 @@ class Duties(Protocol):
         """Run one check to its recorded end. Cancelled when the worker must stop."""
         ...
 
-    def congested(self) -> bool:
-        """Whether results wait to be written: then nothing new is claimed."""
+    def wanted(self, running: int) -> int:
+        """How many more jobs to claim now, beside the running ones."""
         ...
 
-    def tell_when_parked(self, tell: Callable[[], None]) -> None:
-        """Call `tell` whenever a job begins to wait for its bank's turn: its slot is free then."""
+    def worth_taking(self) -> int:
+        """While jobs run: how many must be wanted before a claim pays."""
         ...
 
-    def parked(self) -> int:
-        """How many running jobs wait for their bank's turn: they hold no slot."""
+    def tell_when_wanted(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever more jobs may be wanted before a running one has ended."""
         ...
 
     async def give_back(self, names: Sequence[JobName]) -> None:
@@ -112,7 +111,6 @@ class ConcurrentWorker(BaseWorker):
         link: Link,
         duties: Duties,
         *,
-        concurrency: int,
         grace_s: float,
         keep_finished: int,
         keep_failed: int,
@@ -121,7 +119,6 @@ class ConcurrentWorker(BaseWorker):
     ) -> None:
         self._link = link
         self._duties = duties
-        self._concurrency = concurrency
         self._grace_s = grace_s
         self._keep_finished = keep_finished
         self._keep_failed = keep_failed
@@ -182,7 +179,7 @@ class ConcurrentWorker(BaseWorker):
         self._claim_script = self._redis.register_script(scripts.CLAIM)
         self._finish_script = self._redis.register_script(scripts.FINISH)
         self._beat_script = self._redis.register_script(scripts.BEAT)
-        self._duties.tell_when_parked(self._slot_free.set)
+        self._duties.tell_when_wanted(self._slot_free.set)
         self._install_signal_handlers()
 
     def _loops(self) -> list[tuple[str, Any]]:
@@ -226,9 +223,8 @@ class ConcurrentWorker(BaseWorker):
     async def _claim_once(self) -> None:
         if self._stopping.is_set():
             await asyncio.Event().wait()
-        parked = self._duties.parked()
-        free = min(self._concurrency - (len(self._running) - parked), PARKED_AT_MOST - parked)
-        if free <= 0 or self._duties.congested():
+        free = self._duties.wanted(len(self._running))
+        if free < (self._duties.worth_taking() if self._running else 1):
             await self._wait(self._slot_free, IDLE_POLL_S)
             return
         async with self._claiming:
@@ -284,8 +280,10 @@ class ConcurrentWorker(BaseWorker):
 
     async def _finish_once(self) -> None:
         await self._endings_waiting.wait()
-        await asyncio.sleep(FINISH_LINGER_S)
+        started = time.monotonic()
         await self._end_jobs()
+        if not self._stopping.is_set():
+            await asyncio.sleep(max(0.0, FINISH_EVERY_S - (time.monotonic() - started)))
 
     async def _end_jobs(self) -> None:
         self._endings_waiting.clear()

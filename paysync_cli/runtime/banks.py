@@ -16,9 +16,8 @@ from paysync_cli.runtime.stores import Stores
 from paysync_cli.settings import BankSettings, Settings, mask_url
 
 if TYPE_CHECKING:
-    import httpx
-
     from paysync_cli.banks.base import Bank, BankProfile, TokenVault
+    from paysync_cli.banks.pool import HttpClient
     from paysync_cli.banks.seal import Seal
     from paysync_cli.queue.client import QueueClient
     from paysync_cli.queue.gate import BankGate
@@ -35,7 +34,7 @@ class Banks(Stores):
 
     def __init__(self, settings: Settings, *, create: bool = False) -> None:
         super().__init__(settings, create=create)
-        self._clients: list[httpx.AsyncClient] = []
+        self._clients: list[HttpClient] = []
         self._foreground_gate: Gate | None = None
 
     def close(self) -> None:
@@ -146,7 +145,7 @@ class Banks(Stores):
         from paysync_cli.banks.base import BankTools
         from paysync_cli.banks.http import make_client
 
-        client = make_client(concurrency=max(bank.concurrency, self.settings.concurrency), over_aiohttp=many)
+        client = make_client(concurrency=max(bank.concurrency, self.settings.concurrency), pooled=many)
         self._clients.append(client)
         one = profile(bank)
         return registry.build(one, BankTools(client, self.clock.now, self._vault(one, waits)))

@@ -65,7 +65,6 @@ class Runtime(Banks):
         worker = ConcurrentWorker(
             self.link,
             engine,
-            concurrency=settings.concurrency,
             grace_s=settings.shutdown_grace_s,
             keep_finished=settings.keep_completed,
             keep_failed=settings.keep_failed,

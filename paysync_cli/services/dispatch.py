@@ -18,7 +18,7 @@ from paysync_cli.store import qrs
 from paysync_cli.store.database import Database
 
 QUEUE_BOUND = 500  # jobs one queue holds at most; the rest waits in SQL
-BATCH_LIMIT = 300
+BATCH_LIMIT = QUEUE_BOUND
 
 log = logging.getLogger("paysync.dispatch")
 

@@ -27,6 +27,11 @@ from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 
 BUSY_WAIT_MIN_S, BUSY_WAIT_MAX_S = 0.1, 2.0
+READ_EVERY_S = 0.005
+WRITE_EVERY_S = 0.02  # nobody waits for a write: the slot is free before it
+AHEAD_S, AHEAD_AT_MOST = 0.05, 200  # checks made ready beside those in flight: what is asked in so many seconds
+PARKED_AT_MOST = 500  # jobs that wait for their bank beside those that hold a slot
+PACE_OVER_S = 1.0
 
 log = logging.getLogger("paysync.checks")
 
@@ -70,8 +75,29 @@ class Engine:
         self._clock = clock
         self._stopped = stopped
         self._rhythms = {name: bank.rhythm for name, bank in banks.items()}
-        self._load = Batch(self._load_group, "paysync-read")
-        self._write = Batch(self._write_group, "paysync-write")
+        self._load = Batch(self._load_group, "paysync-read", every_s=READ_EVERY_S)
+        self._write = Batch(self._write_group, "paysync-write", every_s=WRITE_EVERY_S)
+        self._concurrency = concurrency
+        self._pace = Pace()
+        self._writing = 0
+        self._tell_wanted: Callable[[], None] = lambda: None
+
+    def wanted(self, running: int) -> int:
+        """How many jobs to take beside the running ones: what the slots lack, and a little more, because a job
+        needs a while from Redis to its slot.
+
+        Those that wait for their bank's turn hold no slot, nor do those whose answer is being written.
+        """
+        if self._write.groups_waiting >= 1:
+            return 0
+        parked = self._gate.waiting + self.fair.waiting
+        ahead = min(round(self._pace.per_s() * AHEAD_S), AHEAD_AT_MOST)
+        getting_there = running - self._writing - parked
+        return max(0, min(self._concurrency + ahead - getting_there, PARKED_AT_MOST - parked))
+
+    def worth_taking(self) -> int:
+        """How many must be wanted before a round trip for them pays, while others are in flight."""
+        return max(1, self._concurrency // 4)
 
     async def check(self, name: JobName, queue: str) -> Ended:
         qr = await self._load_patiently(name.qr)
@@ -97,14 +123,17 @@ class Engine:
             await self._give_back_patiently(name)
             return Ended("gone")
         recorded = await self._write_patiently(asked)
-        log_story(recorded, bank.rhythm)
+        if log.isEnabledFor(logging.INFO) or recorded.reviews or asked.failure is not None:
+            log_story(recorded, bank.rhythm)
         return Ended(recorded.how, recorded.reason)
 
     async def _ask(self, bank: OpenBank, qr: Qr, queue: str) -> Asked:
         """Ask, once the bank's gate lets us and a slot is free. Raises Closed."""
         async with self.fair.share(qr.bank), self._gate.question(qr.bank) as reaction, self._slots:
-            self._log_attempt(qr, bank.rhythm, queue)
+            if log.isEnabledFor(logging.INFO):
+                self._log_attempt(qr, bank.rhythm, queue)
             asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
+            self._pace.count()
             if asked.failure is not None:
                 reaction.failed = asked.failure.outcome == "unavailable"
                 reaction.hold_s = asked.failure.wait_s if asked.failure.outcome == "throttled" else 0.0
@@ -116,14 +145,8 @@ class Engine:
         await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
         log.debug("%s: not asked: %s", qr.qr_id, closed.reason, extra={**_of(qr), "event_name": "check_not_asked"})
 
-    def tell_when_parked(self, tell: Callable[[], None]) -> None:
-        self.fair.when_parked = self._gate.when_parked = tell
-
-    def parked(self) -> int:
-        return self.fair.waiting + self._gate.waiting
-
-    def congested(self) -> bool:
-        return self._write.groups_waiting >= 1
+    def tell_when_wanted(self, tell: Callable[[], None]) -> None:
+        self._tell_wanted = self.fair.when_parked = self._gate.when_parked = tell
 
     async def give_back(self, names: Sequence[JobName]) -> None:
         rows = [(name.qr, name.seq) for name in names]
@@ -149,11 +172,16 @@ class Engine:
 
     async def _write_patiently(self, asked: Asked) -> Recorded:
         wait_s = BUSY_WAIT_MIN_S
-        while True:
-            try:
-                return await self._write.submit(asked)
-            except DatabaseUnavailable as error:
-                wait_s = await _wait_for_database(error, wait_s)
+        self._writing += 1
+        self._tell_wanted()
+        try:
+            while True:
+                try:
+                    return await self._write.submit(asked)
+                except DatabaseUnavailable as error:
+                    wait_s = await _wait_for_database(error, wait_s)
+        finally:
+            self._writing -= 1
 
     async def _give_back_patiently(self, name: JobName) -> None:
         wait_s = BUSY_WAIT_MIN_S
@@ -280,6 +308,23 @@ def _log_next(recorded: Recorded, before: Qr, rhythm: Rhythm) -> None:
 
 def _written_at(recorded: Recorded) -> datetime:
     return recorded.asked.at
+
+
+class Pace:
+    """How many questions a second were answered lately."""
+
+    def __init__(self) -> None:
+        self._since, self._count, self._per_s = time.monotonic(), 0, 0.0
+
+    def count(self) -> None:
+        self._count += 1
+
+    def per_s(self) -> float:
+        """The figure of the last whole second or so; while the first one runs, of what there is."""
+        span_s = time.monotonic() - self._since
+        if span_s >= PACE_OVER_S:
+            self._per_s, self._since, self._count = self._count / span_s, self._since + span_s, 0
+        return max(self._per_s, self._count / max(span_s, 0.1))
 
 
 def _of(qr: Qr) -> dict[str, object]:

@@ -11,8 +11,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -30,6 +29,7 @@ from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 
 FRESH_S = 1.0
+PASS_EVERY_S = 0.01
 WAIT_AT_MOST_S = 10.0
 ALLOWANCE_S = 2.0  # how much work of a bank may be dispatched ahead
 REDIS_WAIT_S = 0.5
@@ -98,29 +98,47 @@ class Reaction:
     hold_s: float = 0.0
 
 
+class Question:
+    """One question's stay inside the gate."""
+
+    __slots__ = ("_bank", "_gate", "_reaction", "_token")
+
+    def __init__(self, gate: Gate, bank: str, token: str) -> None:
+        self._gate, self._bank, self._token = gate, bank, token
+        self._reaction = Reaction()
+
+    async def __aenter__(self) -> Reaction:
+        await self._gate.turn(self._bank, self._token)
+        return self._reaction
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._gate.leave(self._bank, self._token, self._reaction)
+
+
 class Gate:
     """The way to every bank for one process. Without a BankGate (no Redis at hand) only SQL's word counts."""
 
     def __init__(self, gate: BankGate | None, store: Database, desk: Desk, clock: Clock) -> None:
         self._gate, self._store, self.desk, self._clock = gate, store, desk, clock
-        self._enter: Batch[Wish, Verdict] = Batch(self._enter_group, "paysync-gate")
-        self._leave: Batch[Left, None] = Batch(self._leave_group, "paysync-gate")
+        self._through: Batch[Wish | Left, Verdict | None] = Batch(
+            self._through_group, "paysync-gate", every_s=PASS_EVERY_S
+        )
+        self._name, self._questions = uuid4().hex, 0
         self.waiting = 0  # questions that wait for their turn, outside the slots
         self.when_parked: Callable[[], None] = _nothing
 
-    @asynccontextmanager
-    async def question(self, bank: str) -> AsyncIterator[Reaction]:
-        """A place for one question. The body tells the Reaction when there was no readable answer, or a 429.
+    def question(self, bank: str) -> Question:
+        """A place for one question, as `async with`. The body tells the Reaction when there was no readable answer,
+        or a 429.
 
-        Raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind.
+        Entering raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind.
         """
-        token = uuid4().hex
-        await self._turn(bank, token)
-        reaction = Reaction()
-        try:
-            yield reaction
-        finally:
-            await asyncio.shield(self._leave.submit(Left(bank, token, reaction.failed, reaction.hold_s)))
+        self._questions += 1
+        return Question(self, bank, f"{self._name}-{self._questions}")
+
+    async def leave(self, bank: str, token: str, reaction: Reaction) -> None:
+        """The question is over: its place is free, and the bank's breaker knows how it went."""
+        await asyncio.shield(self._through.submit(Left(bank, token, reaction.failed, reaction.hold_s)))
 
     def closed(self, banks: Sequence[str]) -> dict[str, str]:
         """Why these banks may not be asked now, for those that may not. Blocks: reads SQL and Redis."""
@@ -156,10 +174,10 @@ class Gate:
         return True
 
     def close(self) -> None:
-        self._enter.close()
-        self._leave.close()
+        self._through.close()
 
-    async def _turn(self, bank: str, token: str) -> None:
+    async def turn(self, bank: str, token: str) -> None:
+        """Wait for this bank's turn. Raises Closed."""
         booked = False
         waited_s = 0.0
         while True:
@@ -178,11 +196,9 @@ class Gate:
             await self._wait(verdict.wait_s)
 
     async def _ask_gate(self, wish: Wish) -> Verdict:
-        while True:
-            try:
-                return await self._enter.submit(wish)
-            except RedisUnavailable:
-                await self._wait(REDIS_WAIT_S)
+        while (verdict := await self._through.submit(wish)) is None:
+            await self._wait(REDIS_WAIT_S)
+        return verdict
 
     async def _wait(self, seconds: float) -> None:
         self.waiting += 1
@@ -192,18 +208,20 @@ class Gate:
         finally:
             self.waiting -= 1
 
-    def _enter_group(self, wishes: Sequence[Wish]) -> list[Verdict]:
+    def _through_group(self, group: Sequence[Wish | Left]) -> list[Verdict | None]:
+        """The verdicts of those who wish to enter, None while Redis is away; who leaves needs no answer."""
         self.desk.refresh()
-        return self._gate.enter(wishes) if self._gate is not None else [Verdict(Word.GO)] * len(wishes)
-
-    def _leave_group(self, left: Sequence[Left]) -> list[None]:
+        if self._gate is None:
+            return [Verdict(Word.GO)] * len(group)
+        left = [one for one in group if isinstance(one, Left)]
         try:
-            opened = self._gate.leave(left) if self._gate is not None else []
+            opened, verdicts = self._gate.through(left, [one for one in group if isinstance(one, Wish)])
         except RedisUnavailable:
-            opened = []  # the places end by themselves
+            return [None] * len(group)  # the places of those who left end by themselves
         for bank in opened:
             self._tell_open(bank)
-        return [None] * len(left)
+        answers = iter(verdicts)
+        return [next(answers) if isinstance(one, Wish) else None for one in group]
 
     def _breakers(self, banks: Sequence[str]) -> Mapping[str, BreakerSeen]:
         return self._gate.look(banks) if self._gate is not None else {}
@@ -275,35 +293,62 @@ class Fair:
     def __init__(self, slots: int) -> None:
         self._half = max(1, slots // 2)
         self._held: dict[str, int] = defaultdict(int)
-        self._changed = asyncio.Condition()
+        self._queue: list[asyncio.Future[None]] = []
         self._contended = False
         self.waiting = 0  # questions that wait for their bank's share, outside the slots
         self.when_parked: Callable[[], None] = _nothing
 
-    async def contend(self, contended: bool) -> None:
+    def contend(self, contended: bool) -> None:
         """Say whether more than one bank has work now."""
         if contended is not self._contended:
-            async with self._changed:
-                self._contended = contended
-                self._changed.notify_all()
+            self._contended = contended
+            self._look_again()
 
-    @asynccontextmanager
-    async def share(self, bank: str) -> AsyncIterator[None]:
-        """A place among the bank's own."""
-        async with self._changed:
+    def share(self, bank: str) -> Share:
+        """A place among the bank's own, as `async with`."""
+        return Share(self, bank)
+
+    async def enter(self, bank: str) -> None:
+        if not self._has_room(bank):
             self.waiting += 1
             self.when_parked()
             try:
-                await self._changed.wait_for(lambda: not self._contended or self._held[bank] < self._half)
+                while not self._has_room(bank):
+                    turn = asyncio.get_running_loop().create_future()
+                    self._queue.append(turn)
+                    await turn
             finally:
                 self.waiting -= 1
-            self._held[bank] += 1
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._held[bank] -= 1
-                self._changed.notify_all()
+        self._held[bank] += 1
+
+    def leave(self, bank: str) -> None:
+        self._held[bank] -= 1
+        if self._queue:
+            self._look_again()
+
+    def _has_room(self, bank: str) -> bool:
+        return not self._contended or self._held[bank] < self._half
+
+    def _look_again(self) -> None:
+        queue, self._queue = self._queue, []
+        for turn in queue:
+            if not turn.done():
+                turn.set_result(None)
+
+
+class Share:
+    """One question's place among its bank's own."""
+
+    __slots__ = ("_bank", "_fair")
+
+    def __init__(self, fair: Fair, bank: str) -> None:
+        self._fair, self._bank = fair, bank
+
+    async def __aenter__(self) -> None:
+        await self._fair.enter(self._bank)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._fair.leave(self._bank)
 
 
 def _nothing() -> None:

@@ -180,6 +180,7 @@ def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
     rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
     booked = ledger.of(tx, rows)
     sheet = _Sheet([], [], [], [], [], _owners(tx, rows, group))
+    repeated = len({asked.qr for asked in group}) < len(group)
     results = []
     for asked in group:
         qr = rows.get(asked.qr)
@@ -189,17 +190,19 @@ def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
         movements = booked.setdefault(qr.id, [])
         result = _judge_one(qr, movements, asked, judge, sheet)
         results.append(result)
-        if result.status is not None and result.plan is not None:
+        if repeated and result.status is not None and result.plan is not None:
             movements += result.booked
             rows[qr.id] = _as_written(qr, sheet)
     opened = _write(tx, sheet, judge.now)
-    results = [replace(result, reviews=_really_opened(result, opened)) for result in results]
+    results = [_with_reviews(result, opened) if result.reviews else result for result in results]
     raise_for(tx, results, judge.rhythm, judge.now)
     return results
 
 
-def _really_opened(result: Recorded, opened: set[tuple[int, ReviewReason, str]]) -> tuple[ReviewNews, ...]:
-    return tuple(news for news in result.reviews if (result.asked.qr, news.reason, news.news) in opened)
+def _with_reviews(result: Recorded, opened: set[tuple[int, ReviewReason, str]]) -> Recorded:
+    """The result with those of its reviews that were really new."""
+    new = tuple(news for news in result.reviews if (result.asked.qr, news.reason, news.news) in opened)
+    return replace(result, reviews=new)
 
 
 def _as_written(qr: Qr, sheet: _Sheet) -> Qr:

@@ -57,7 +57,7 @@ class Dispatching:
         """One round; the seconds until the next one."""
         report = await asyncio.to_thread(self._dispatch)
         if self._fair is not None:
-            await self._fair.contend(report.busy > 1)
+            self._fair.contend(report.busy > 1)
         return self._wait_s(report)
 
     def once(self) -> DispatchReport:
@@ -78,8 +78,8 @@ class Dispatching:
         if report.next_at is None:
             return LONGEST_SLEEP_S
         wait_s = self._clock.real_s(report.next_at - self._clock.now())
-        # What is due but found no room waits for the queues to drain, not for the clock.
-        return min(max(wait_s, CROWDED_SLEEP_S if report.moved == 0 else 0.0), LONGEST_SLEEP_S)
+        # What is due and found no room waits for the queues to drain, not for the clock.
+        return min(wait_s, LONGEST_SLEEP_S) if wait_s > 0 else CROWDED_SLEEP_S
 
 
 class Probing:

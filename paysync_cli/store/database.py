@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ class Database:
         self.url = make_url(url)
         self._create = create
         self.engine = _engine(self.url, create)
+        # SQLite lets one write at a time, and whoever waits there sleeps longer and longer: threads take turns here.
+        self._writers = threading.Lock() if self.is_sqlite else None
 
     @property
     def where(self) -> str:
@@ -79,10 +82,20 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction that writes: all of it or nothing."""
-        with self._translated(), self.engine.connect() as connection:
+        with self._translated(), self._turn(), self.engine.connect() as connection:
             tx = connection.execution_options(paysync_write=True)
             with tx.begin():
                 yield tx
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn to write; past the time-out it tries all the same, and SQLite says what is wrong."""
+        ours = self._writers is not None and self._writers.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+        try:
+            yield
+        finally:
+            if ours and self._writers is not None:
+                self._writers.release()
 
     def ready(self, *, upgrade: bool) -> Database:
         """Self, once the schema fits: SQLite is brought up to date, PostgreSQL only looked at.

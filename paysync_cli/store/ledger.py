@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.qr import Movement, Qr
-from paysync_cli.store.database import Tx, insert_unless_there, inserted, slices
+from paysync_cli.store.database import Tx, insert_unless_there, slices
 from paysync_cli.store.tables import accounts, movements, qrs
 
 
@@ -38,26 +40,42 @@ class Balance:
 def of(tx: Tx, qr_ids: Iterable[int]) -> dict[int, list[Movement]]:
     """All movements of these rows, in the order they were booked."""
     found: dict[int, list[Movement]] = defaultdict(list)
+    query = _of_qrs()
     for some in slices(sorted(set(qr_ids))):
-        for row in tx.execute(select(movements).where(movements.c.qr.in_(some)).order_by(movements.c.id)):
+        for row in tx.execute(query, {"qrs": some}):
             found[row.qr].append(
                 Movement(row.bank_transaction_id, row.amount_minor, row.currency, row.paid_at, row.payer)
             )
     return found
 
 
+@lru_cache
+def _of_qrs() -> Any:
+    """Built once: putting a statement together costs more than running it."""
+    return select(movements).where(movements.c.qr.in_(bindparam("qrs", expanding=True))).order_by(movements.c.id)
+
+
 def owners(tx: Tx, bank: str, environment: str, transactions: Iterable[str]) -> dict[str, set[int]]:
     """For each of the bank's transaction ids the rows it is booked for."""
     found: dict[str, set[int]] = defaultdict(set)
-    query = (
-        select(movements.c.bank_transaction_id, movements.c.qr)
-        .join(qrs, qrs.c.id == movements.c.qr)
-        .where(movements.c.bank == bank, qrs.c.environment == environment)
-    )
+    query = _of_transactions()
     for some in slices(sorted(set(transactions))):
-        for transaction, qr in tx.execute(query.where(movements.c.bank_transaction_id.in_(some))):
+        for transaction, qr in tx.execute(query, {"bank": bank, "environment": environment, "transactions": some}):
             found[transaction].add(qr)
     return found
+
+
+@lru_cache
+def _of_transactions() -> Any:
+    return (
+        select(movements.c.bank_transaction_id, movements.c.qr)
+        .join(qrs, qrs.c.id == movements.c.qr)
+        .where(
+            movements.c.bank == bindparam("bank"),
+            qrs.c.environment == bindparam("environment"),
+            movements.c.bank_transaction_id.in_(bindparam("transactions", expanding=True)),
+        )
+    )
 
 
 def book(tx: Tx, bookings: Sequence[Booking], now: datetime) -> None:
@@ -66,8 +84,11 @@ def book(tx: Tx, bookings: Sequence[Booking], now: datetime) -> None:
     A movement that is there already is not credited again.
     """
     credit: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    new = _insert(tx, bookings, now)
     for booking in bookings:
-        if _insert(tx, booking, now):
+        one = (booking.qr.id, booking.movement.bank_transaction_id)
+        if one in new:
+            new.remove(one)  # so that the same news twice in one group is credited once
             qr = booking.qr
             credit[qr.bank, qr.environment, qr.account, booking.movement.currency] += booking.movement.amount
     for key, amount in sorted(credit.items()):
@@ -108,21 +129,27 @@ def paid(tx: Tx, qr_ids: Iterable[int]) -> dict[int, int]:
     return {qr: int(amount) for qr, amount in tx.execute(query)}
 
 
-def _insert(tx: Tx, booking: Booking, now: datetime) -> bool:
-    qr, movement = booking.qr, booking.movement
-    statement = insert_unless_there(tx, movements).values(
-        qr=qr.id,
-        bank=qr.bank,
-        bank_transaction_id=movement.bank_transaction_id,
-        amount_minor=movement.amount,
-        currency=movement.currency,
-        account=qr.account,
-        paid_at=movement.paid_at,
-        booked_at=now,
-        payer=movement.payer,
-        source=booking.source,
-    )
-    return inserted(tx, statement)
+def _insert(tx: Tx, bookings: Sequence[Booking], now: datetime) -> set[tuple[int, str]]:
+    """Insert the movements; QR and bank transaction of those that were not there."""
+    if not bookings:
+        return set()
+    rows = [
+        {
+            "qr": booking.qr.id,
+            "bank": booking.qr.bank,
+            "bank_transaction_id": booking.movement.bank_transaction_id,
+            "amount_minor": booking.movement.amount,
+            "currency": booking.movement.currency,
+            "account": booking.qr.account,
+            "paid_at": booking.movement.paid_at,
+            "booked_at": now,
+            "payer": booking.movement.payer,
+            "source": booking.source,
+        }
+        for booking in bookings
+    ]
+    statement = insert_unless_there(tx, movements).returning(movements.c.qr, movements.c.bank_transaction_id)
+    return {(qr, transaction) for qr, transaction in tx.execute(statement, rows)}
 
 
 _ACCOUNT = (accounts.c.bank, accounts.c.environment, accounts.c.account, accounts.c.currency)

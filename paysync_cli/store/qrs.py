@@ -25,9 +25,13 @@ from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import qrs
 
 _PRIORITIES = list(Priority)
+_STATUSES = {status.value: status for status in Status}
+_PLAN_STATES = {state.value: state for state in PlanState}
 # Spelled out as the partial indexes are: with bound values SQLite cannot know that they apply.
 _WAITING = qrs.c.plan_state.in_([literal_column(f"'{state}'") for state in (PlanState.PLANNED, PlanState.EXHAUSTED)])
 _QUEUED = qrs.c.plan_state == literal_column(f"'{PlanState.QUEUED}'")
+_OF_BANK = (qrs.c.bank == bindparam("of_bank"), qrs.c.environment == bindparam("of_environment"))
+_OF_QUEUE = (*_OF_BANK, qrs.c.priority == bindparam("of_priority"))
 _OPEN_STATE = case((qrs.c.checks >= qrs.c.max_checks, PlanState.EXHAUSTED.value), else_=PlanState.PLANNED.value)
 
 
@@ -78,10 +82,18 @@ class Change:
 def load(tx: Tx, ids: Iterable[int], *, lock: bool = False) -> dict[int, Qr]:
     """The rows by id. With `lock` nobody else changes them until the transaction ends (SQLite: it already cannot)."""
     found: dict[int, Qr] = {}
+    query = _by_ids(lock)
     for some in slices(sorted(set(ids))):
-        query = select(qrs).where(qrs.c.id.in_(some)).order_by(qrs.c.id)
-        found |= {row.id: from_row(row) for row in tx.execute(query.with_for_update() if lock else query)}
+        for row in tx.execute(query, {"ids": some}):
+            found[row[0]] = from_row(row)
     return found
+
+
+@lru_cache
+def _by_ids(lock: bool) -> Any:
+    """Built once: putting a statement together costs more than running it."""
+    query = select(qrs).where(qrs.c.id.in_(bindparam("ids", expanding=True))).order_by(qrs.c.id)
+    return query.with_for_update() if lock else query
 
 
 def by_qr_id(tx: Tx, qr_id: str, bank: str | None = None) -> list[Qr]:
@@ -169,41 +181,45 @@ def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datet
 
     The rows are chosen in a CTE: a plain subquery may be run again and again by PostgreSQL, and take more than that.
     """
+    values = {
+        "of_bank": bank, "of_environment": environment, "of_priority": priority.rank, "now": now, "at_most": limit,
+    }  # fmt: skip
+    rows = sorted(tx.execute(_take_due(), values), key=lambda row: row.next_check_at)
+    return [Due(row.id, row.seq, row.qr_id, priority) for row in rows]
+
+
+@lru_cache
+def _take_due() -> Any:
     due = (
         select(qrs.c.id)
-        .where(
-            qrs.c.bank == bank,
-            qrs.c.environment == environment,
-            qrs.c.priority == priority.rank,
-            _WAITING,
-            qrs.c.next_check_at <= now,
-        )
+        .where(*_OF_QUEUE, _WAITING, qrs.c.next_check_at <= bindparam("now"))
         .order_by(qrs.c.next_check_at)
-        .limit(limit)
+        .limit(bindparam("at_most"))
         .with_for_update(skip_locked=True)
         .cte("due")
     )
-    statement = (
+    return (
         update(qrs)
         .where(qrs.c.id.in_(select(due.c.id)))
-        .values(plan_state=PlanState.QUEUED.value, queued_at=now)
+        .values(plan_state=PlanState.QUEUED.value, queued_at=bindparam("now"))
         .returning(qrs.c.id, qrs.c.seq, qrs.c.qr_id, qrs.c.next_check_at)
     )
-    rows = sorted(tx.execute(statement), key=lambda row: row.next_check_at)
-    return [Due(row.id, row.seq, row.qr_id, priority) for row in rows]
 
 
 def next_due_at(tx: Tx, bank: str, environment: str, *, ripe: datetime | None = None) -> dict[Priority, datetime]:
     """Per priority the earliest moment a waiting row of this bank wants to be asked; with `ripe` only what is due."""
     found: dict[Priority, datetime] = {}
     for priority in Priority:
-        query = select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
-            qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.priority == priority.rank, _WAITING
-        )
-        at = tx.execute(query).scalar()
+        values = {"of_bank": bank, "of_environment": environment, "of_priority": priority.rank}
+        at = tx.execute(_next_due_at(), values).scalar()
         if at is not None and (ripe is None or at <= ripe):
             found[priority] = at
     return found
+
+
+@lru_cache
+def _next_due_at() -> Any:
+    return select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(*_OF_QUEUE, _WAITING)
 
 
 def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
@@ -214,9 +230,12 @@ def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
 
 def count_queued(tx: Tx, bank: str, environment: str) -> int:
     """How many rows of this bank are dispatched and not recorded yet."""
-    query = select(func.count()).select_from(qrs)
-    query = query.where(qrs.c.bank == bank, _QUEUED, qrs.c.environment == environment)
-    return tx.execute(query).scalar_one()
+    return int(tx.execute(_count_queued(), {"of_bank": bank, "of_environment": environment}).scalar_one())
+
+
+@lru_cache
+def _count_queued() -> Any:
+    return select(func.count()).select_from(qrs).where(*_OF_BANK, _QUEUED)
 
 
 def put_back(tx: Tx, rows: Iterable[tuple[int, int]], *, at: datetime | None = None, lease: Lease | None = None) -> int:
@@ -308,33 +327,38 @@ def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
 
 
 def from_row(row: Row[Any]) -> Qr:
-    """A row of the table as the core's value."""
-    plan = Plan(
-        state=PlanState(row.plan_state),
-        next_check_at=row.next_check_at,
-        priority=_PRIORITIES[row.priority],
-        seq=row.seq,
-        checks=row.checks,
-        max_checks=row.max_checks,
-        attempts=row.attempts,
-        free=row.free,
-    )
+    """A row of the table, its columns in the table's order, as the core's value."""
+    (
+        row_id, bank, environment, qr_id, status, amount, currency, account, multi_use,
+        issued_at, registered_at, due_at,
+        plan_state, next_check_at, priority, seq, checks, max_checks, attempts, free,
+        _queued_at, missing_since, version,
+    ) = tuple(row)  # fmt: skip
     return Qr(
-        id=row.id,
-        bank=row.bank,
-        environment=row.environment,
-        qr_id=row.qr_id,
-        status=Status(row.status),
-        amount=row.amount_minor,
-        currency=row.currency,
-        account=row.account,
-        multi_use=row.multi_use,
-        issued_at=row.issued_at,
-        registered_at=row.registered_at,
-        due_at=row.due_at,
-        plan=plan,
-        version=row.version,
-        details_missing_since=row.details_missing_since,
+        id=row_id,
+        bank=bank,
+        environment=environment,
+        qr_id=qr_id,
+        status=_STATUSES[status],
+        amount=amount,
+        currency=currency,
+        account=account,
+        multi_use=multi_use,
+        issued_at=issued_at,
+        registered_at=registered_at,
+        due_at=due_at,
+        plan=Plan(
+            state=_PLAN_STATES[plan_state],
+            next_check_at=next_check_at,
+            priority=_PRIORITIES[priority],
+            seq=seq,
+            checks=checks,
+            max_checks=max_checks,
+            attempts=attempts,
+            free=free,
+        ),
+        version=version,
+        details_missing_since=missing_since,
     )
 
 

@@ -20,7 +20,7 @@ DAY = date(2031, 6, 14)
 
 
 @pytest.fixture(params=[False, True], ids=["httpx", "aiohttp"])
-def over_aiohttp(request: pytest.FixtureRequest) -> bool:
+def pooled(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
@@ -38,16 +38,14 @@ def sim(clock: Clock) -> Iterator[RunningSimulator]:
 class Desk:
     """One adapter per question, in front of one simulated bank."""
 
-    def __init__(self, sim: RunningSimulator, clock: Clock, over_aiohttp: bool) -> None:
-        self.sim, self.clock, self.over_aiohttp = sim, clock, over_aiohttp
+    def __init__(self, sim: RunningSimulator, clock: Clock, pooled: bool) -> None:
+        self.sim, self.clock, self.pooled = sim, clock, pooled
 
     def check(self, qr_id: str = "Q", wait_s: float = 20) -> Answer:
-        return asked(
-            self.sim, lambda b: b.check(Ask(qr_id)), now=self.clock, over_aiohttp=self.over_aiohttp, wait_s=wait_s
-        )
+        return asked(self.sim, lambda b: b.check(Ask(qr_id)), now=self.clock, pooled=self.pooled, wait_s=wait_s)
 
     def paid_on(self, day: date = DAY) -> PaidDay:
-        return asked(self.sim, lambda b: b.paid_on(day), now=self.clock, over_aiohttp=self.over_aiohttp)
+        return asked(self.sim, lambda b: b.paid_on(day), now=self.clock, pooled=self.pooled)
 
     def error(self, qr_id: str = "Q", wait_s: float = 20) -> BankError:
         with pytest.raises(BankError) as caught:
@@ -56,8 +54,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(sim: RunningSimulator, clock: Clock, over_aiohttp: bool) -> Desk:
-    return Desk(sim, clock, over_aiohttp)
+def desk(sim: RunningSimulator, clock: Clock, pooled: bool) -> Desk:
+    return Desk(sim, clock, pooled)
 
 
 def test_life_of_a_qr(desk: Desk) -> None:
@@ -101,7 +99,7 @@ def test_an_evening_payment_belongs_to_the_bolivian_day(desk: Desk, style: str, 
     desk.sim.pay("Q", "5")
     assert [p.paid_at for p in desk.paid_on(DAY).payments] == [datetime(2031, 6, 15, 1, 5, second, tzinfo=UTC)]
     assert desk.paid_on(date(2031, 6, 15)).payments == ()
-    asked(desk.sim, lambda b: b.ping(), now=desk.clock, over_aiohttp=desk.over_aiohttp)
+    asked(desk.sim, lambda b: b.ping(), now=desk.clock, pooled=desk.pooled)
     assert desk.sim.requests()["recent"][-1]["subject"] == "20310614"
 
 
@@ -189,7 +187,7 @@ def test_faults_of_a_status_call(desk: Desk, fault: dict[str, object], error: ty
     assert type(caught) is error
     assert words in caught.message
     # aiohttp asks once more when a kept connection turns out to be closed: a GET, so harmless.
-    calls = 2 if desk.over_aiohttp and fault["kind"] == "down" else 1
+    calls = 2 if desk.pooled and fault["kind"] == "down" else 1
     assert desk.sim.requests()["calls"] == {"login": 1, "status": calls}, "no adapter retries on its own"
     desk.sim.load({"fault": []})
     assert desk.check().status is BankStatus.PAID
@@ -239,7 +237,7 @@ def test_faults_of_a_login(desk: Desk, fault: dict[str, object], error: type[Ban
 
     wait_s = 0.3 if fault["kind"] == "hang" else 20
     later = Refused if error is Refused else Throttled
-    found = asked(desk.sim, thrice, now=desk.clock, over_aiohttp=desk.over_aiohttp, wait_s=wait_s)
+    found = asked(desk.sim, thrice, now=desk.clock, pooled=desk.pooled, wait_s=wait_s)
     assert found == [error, later, later]
     assert desk.sim.requests()["calls"] == {"login": 1}
 
@@ -248,7 +246,7 @@ def test_wrong_password_is_tried_once_and_locks_nobody(desk: Desk) -> None:
     options = desk.sim.profile_options() | {"password": "wrong"}
 
     async def use() -> None:
-        async with adapter(desk.sim.url, options, desk.clock, over_aiohttp=desk.over_aiohttp) as bank:
+        async with adapter(desk.sim.url, options, desk.clock, pooled=desk.pooled) as bank:
             for _ in range(10):
                 with pytest.raises(Refused, match="Usuario o contraseña incorrectos"):
                     await bank.check(Ask("Q"))
@@ -262,7 +260,7 @@ def test_wrong_key_is_refused(desk: Desk) -> None:
     options = desk.sim.profile_options() | {"aes_key": "x" * 32}
 
     async def use() -> None:
-        async with adapter(desk.sim.url, options, desk.clock, over_aiohttp=desk.over_aiohttp) as bank:
+        async with adapter(desk.sim.url, options, desk.clock, pooled=desk.pooled) as bank:
             await bank.check(Ask("Q"))
 
     with pytest.raises(Refused):
@@ -272,7 +270,7 @@ def test_wrong_key_is_refused(desk: Desk) -> None:
 def test_wrong_spelling_of_the_base_path_is_no_state_and_no_refusal(desk: Desk) -> None:
     async def use(path: str) -> Answer:
         url = desk.sim.url + path
-        async with adapter(url, desk.sim.profile_options(), desk.clock, over_aiohttp=desk.over_aiohttp) as bank:
+        async with adapter(url, desk.sim.profile_options(), desk.clock, pooled=desk.pooled) as bank:
             return await bank.check(Ask("Q"))
 
     assert asyncio.run(use("/ApiGateway/")).status is BankStatus.UNPAID
@@ -287,7 +285,7 @@ def test_token_that_dies_is_renewed_once(desk: Desk) -> None:
         for answer in await asyncio.gather(*(bank.check(Ask(f"Q{n}")) for n in range(50))):
             assert answer.status is BankStatus.UNPAID
 
-    asked(desk.sim, use, now=desk.clock, over_aiohttp=desk.over_aiohttp)
+    asked(desk.sim, use, now=desk.clock, pooled=desk.pooled)
     assert desk.sim.requests()["calls"]["login"] == 2
 
 
@@ -299,7 +297,7 @@ def test_tokens_are_renewed_before_their_end(desk: Desk) -> None:
             await bank.check(Ask("Q"))
             desk.clock.forward(minutes=1)
 
-    asked(desk.sim, use, now=desk.clock, over_aiohttp=desk.over_aiohttp)
+    asked(desk.sim, use, now=desk.clock, pooled=desk.pooled)
     requests = desk.sim.requests()
     assert requests["calls"]["login"] == 3
     assert requests["outcomes"]["status"] == {"200": 20}, "no call met a dead token"
@@ -316,7 +314,7 @@ def test_401_for_ever_makes_two_logins(desk: Desk) -> None:
 
         await asyncio.gather(*(ask() for _ in range(5)))
 
-    asked(desk.sim, use, now=desk.clock, over_aiohttp=desk.over_aiohttp)
+    asked(desk.sim, use, now=desk.clock, pooled=desk.pooled)
     assert desk.sim.requests()["calls"]["login"] == 2
 
 

@@ -228,33 +228,58 @@ def test_messages_never_hold_query_or_control_characters() -> None:
     assert caught.value.message.isprintable()
 
 
-@pytest.mark.parametrize("over_aiohttp", [False, True])
-def test_client_has_limits_and_follows_nothing(over_aiohttp: bool) -> None:
+class Counter:
+    """A server that redirects with a cookie, slowly, and counts who is there at once."""
+
+    def __init__(self) -> None:
+        self.here = self.most = 0
+        self.heads: list[str] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.here += 1
+        self.most = max(self.most, self.here)
+        while head := await reader.read(4096):
+            self.heads.append(head.decode().lower())
+            await asyncio.sleep(0.02)
+            writer.write(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=b\r\ncontent-length: 0\r\n\r\n")
+        self.here -= 1
+        writer.close()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_client_has_limits_and_follows_nothing(pooled: bool) -> None:
     async def run() -> None:
-        async with make_client(concurrency=7, over_aiohttp=over_aiohttp) as client:
-            assert client.follow_redirects is False
-            timeout = client.timeout
-            assert None not in (timeout.connect, timeout.read, timeout.write, timeout.pool)
-            assert client.headers["accept-encoding"] == "identity"
-            assert ("aiohttp" in type(client._transport).__module__) is over_aiohttp
+        counter = Counter()
+        async with (
+            await asyncio.start_server(counter, "127.0.0.1", 0) as server,
+            make_client(concurrency=3, pooled=pooled) as client,
+        ):
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+            asked = [exchange(client, "GET", url, now=Clock()) for _n in range(12)]
+            assert all(isinstance(one, Unreadable) for one in await asyncio.gather(*asked, return_exceptions=True))
+        assert (counter.most, len(counter.heads)) == (3, 12)
+        for head in counter.heads:
+            assert head.startswith("get /x ")
+            assert "accept-encoding: identity" in head
+            assert "cookie" not in head
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("over_aiohttp", [False, True])
-def test_nobody_listens(over_aiohttp: bool, unused_port: int) -> None:
+@pytest.mark.parametrize("pooled", [False, True])
+def test_nobody_listens(pooled: bool, unused_port: int) -> None:
     async def run() -> None:
-        async with make_client(over_aiohttp=over_aiohttp) as client:
+        async with make_client(pooled=pooled) as client:
             await exchange(client, "GET", f"http://127.0.0.1:{unused_port}/x", now=Clock())
 
     with pytest.raises(Unavailable, match="GET /x: connection refused"):
         asyncio.run(run())
 
 
-@pytest.mark.parametrize("over_aiohttp", [False, True])
-def test_no_such_host(over_aiohttp: bool) -> None:
+@pytest.mark.parametrize("pooled", [False, True])
+def test_no_such_host(pooled: bool) -> None:
     async def run() -> None:
-        async with make_client(over_aiohttp=over_aiohttp) as client:
+        async with make_client(pooled=pooled) as client:
             await exchange(client, "GET", "http://no-such-host.invalid/x", now=Clock())
 
     with pytest.raises(Unavailable, match="GET /x: host name not found"):

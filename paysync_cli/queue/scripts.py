@@ -14,28 +14,39 @@ local owner = redis.call('GET', 'paysync:database')
 if owner and owner ~= database then return {-1, owner} end
 if not owner then redis.call('SET', 'paysync:database', database) end
 local now = tonumber(redis.call('TIME')[1])
-local pushed = 0
+local jobs, seen = {}, {}
 for i = 7, #ARGV, 4 do
-  local queue, id = ARGV[i], ARGV[i + 1]
-  local list, job = prefix .. ':queue:' .. queue, prefix .. ':job:' .. id
-  local busy = false
-  if redis.call('EXISTS', job) == 1 and redis.call('LPOS', list, id) then busy = true end
-  if not busy then
-    for _, execution in ipairs(redis.call('ZRANGE', prefix .. ':executions:' .. id, 0, -1)) do
-      local lease = redis.call('ZSCORE', prefix .. ':wip:' .. queue, id .. ':' .. execution)
-      if lease and tonumber(lease) > now then busy = true end
-    end
+  local id = ARGV[i + 1]
+  jobs[#jobs + 1] = {queue = ARGV[i], id = id, data = ARGV[i + 2], description = ARGV[i + 3]}
+  seen[#seen + 1], seen[#seen + 2] = prefix .. ':job:' .. id, prefix .. ':executions:' .. id
+end
+-- Nearly always none of the ids was ever here: one look says so for all.
+local strange = #seen > 0 and redis.call('EXISTS', unpack(seen)) > 0
+local function busy(job)
+  local list = prefix .. ':queue:' .. job.queue
+  if redis.call('EXISTS', prefix .. ':job:' .. job.id) == 1 and redis.call('LPOS', list, job.id) then return true end
+  for _, execution in ipairs(redis.call('ZRANGE', prefix .. ':executions:' .. job.id, 0, -1)) do
+    local lease = redis.call('ZSCORE', prefix .. ':wip:' .. job.queue, job.id .. ':' .. execution)
+    if lease and tonumber(lease) > now then return true end
   end
-  if not busy then
-    redis.call('DEL', job)
-    for _, name in ipairs({'finished', 'failed'}) do redis.call('ZREM', prefix .. ':' .. name .. ':' .. queue, id) end
-    redis.call('HSET', job, 'created_at', stamp, 'enqueued_at', stamp, 'origin', queue, 'status', 'queued',
-      'data', ARGV[i + 2], 'description', ARGV[i + 3], 'timeout', ARGV[6], 'result_ttl', ARGV[4],
+  redis.call('DEL', prefix .. ':job:' .. job.id)
+  return false
+end
+local pushed, by_queue = 0, {}
+for _, job in ipairs(jobs) do
+  if not (strange and busy(job)) then
+    redis.call('HSET', prefix .. ':job:' .. job.id, 'created_at', stamp, 'enqueued_at', stamp, 'origin', job.queue,
+      'status', 'queued', 'data', job.data, 'description', job.description, 'timeout', ARGV[6], 'result_ttl', ARGV[4],
       'failure_ttl', ARGV[5])
-    redis.call('SADD', prefix .. ':queues', list)
-    redis.call('RPUSH', list, id)
+    local ids = by_queue[job.queue] or {}
+    ids[#ids + 1], by_queue[job.queue] = job.id, ids
     pushed = pushed + 1
   end
+end
+for queue, ids in pairs(by_queue) do
+  for _, name in ipairs({'finished', 'failed'}) do redis.call('ZREM', prefix .. ':' .. name .. ':' .. queue, unpack(ids)) end
+  redis.call('SADD', prefix .. ':queues', prefix .. ':queue:' .. queue)
+  redis.call('RPUSH', prefix .. ':queue:' .. queue, unpack(ids))
 end
 if pushed > 0 then redis.call('PUBLISH', 'paysync:wake', 'pushed') end
 return {pushed, ''}
@@ -56,38 +67,47 @@ local orders = {
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local turn = tonumber(redis.call('GET', 'paysync:turn') or '0')
-local taken = {}
-for n = 1, tonumber(ARGV[5]) do
-  local order = orders[1]
-  if (turn + 1) % 8 == 0 then order = orders[2 + math.floor((turn + 1) / 8 + 1) % 2] end
-  local id, queue
+local wanted, popped = tonumber(ARGV[5]), {}
+local function pop(order, most)
+  local left = most
   for _, name in ipairs(order) do
-    id = redis.call('LPOP', prefix .. ':queue:' .. name)
-    if id then queue = name break end
+    local ids = left > 0 and redis.call('LPOP', prefix .. ':queue:' .. name, left) or {}
+    for _, id in ipairs(ids) do popped[#popped + 1] = {name, id} end
+    left = left - #ids
   end
-  if not id then break end
-  turn = turn + 1
-  local execution = ARGV[8 + n]
-  local composite = id .. ':' .. execution
-  local job = prefix .. ':job:' .. id
-  redis.call('ZADD', prefix .. ':wip:' .. queue, now + lease, composite)
+  turn = turn + most - left
+  return left == 0
+end
+while #popped < wanted do
+  local plain = math.min(7 - turn % 8, wanted - #popped)
+  local full
+  if plain > 0 then full = pop(orders[1], plain) else full = pop(orders[2 + math.floor((turn + 1) / 8 + 1) % 2], 1) end
+  if not full then break end
+end
+local taken, wip, mine = {}, {}, {}
+for n, one in ipairs(popped) do
+  local queue, id, execution = one[1], one[2], ARGV[8 + n]
+  local composite, job = id .. ':' .. execution, prefix .. ':job:' .. id
   redis.call('HSET', prefix .. ':execution:' .. composite, 'id', execution, 'job_id', id, 'created_at', now,
     'last_heartbeat', now, 'worker_name', worker)
   redis.call('EXPIRE', prefix .. ':execution:' .. composite, lease + 60)
   redis.call('ZADD', prefix .. ':executions:' .. id, now + lease + 60, execution)
   redis.call('EXPIRE', prefix .. ':executions:' .. id, lease + 60)
-  redis.call('SADD', prefix .. ':worker:' .. worker .. ':executions', composite)
+  local leases = wip[queue] or {}
+  leases[#leases + 1], leases[#leases + 2], wip[queue] = now + lease, composite, leases
+  mine[n] = composite
   local fields = redis.call('HMGET', job, 'data', 'success_callback_name', 'failure_callback_name',
     'stopped_callback_name', 'webhooks', 'dependency_id', 'dependency_ids', 'repeats_left', 'group_id')
   local data = fields[1]
   for f = 2, #fields do if fields[f] and fields[f] ~= '' then data = false end end
   if data then
     redis.call('HSET', job, 'status', 'started', 'started_at', stamp, 'last_heartbeat', stamp, 'worker_name', worker)
-    redis.call('PERSIST', job)
   end
   taken[n] = {queue, id, execution, data}
 end
 if #taken > 0 then
+  for queue, leases in pairs(wip) do redis.call('ZADD', prefix .. ':wip:' .. queue, unpack(leases)) end
+  redis.call('SADD', prefix .. ':worker:' .. worker .. ':executions', unpack(mine))
   redis.call('SET', 'paysync:turn', turn)
   redis.call('EXPIRE', prefix .. ':worker:' .. worker .. ':executions', lease + 120)
 end
@@ -103,25 +123,51 @@ local prefix, worker, stamp, ttl, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARG
 local queues = {ARGV[7], ARGV[8], ARGV[9]}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local ours, finished = 0, 0
+local jobs, by_queue, executions, spent = {}, {}, {}, {}
 for i = 10, #ARGV, 4 do
   local queue, id, execution, how = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local composite, job = id .. ':' .. execution, prefix .. ':job:' .. id
-  redis.call('DEL', prefix .. ':execution:' .. composite)
-  redis.call('SREM', prefix .. ':worker:' .. worker .. ':executions', composite)
-  redis.call('ZREM', prefix .. ':executions:' .. id, execution)
-  if redis.call('ZREM', prefix .. ':wip:' .. queue, composite) == 1 then
-    ours = ours + 1
-    if how == 'finished' and keep > 0 then
-      finished = finished + 1
-      redis.call('HSET', job, 'status', 'finished', 'ended_at', stamp)
-      redis.call('EXPIRE', job, ttl)
-      redis.call('ZADD', prefix .. ':finished:' .. queue, now + ttl + finished / 1000000, id)
-    else
-      redis.call('DEL', job)
-    end
+  local composite = id .. ':' .. execution
+  local composites = by_queue[queue] or {named = {}}
+  by_queue[queue] = composites
+  if not composites.named[composite] then
+    composites[#composites + 1], composites.named[composite] = composite, true
+    jobs[#jobs + 1] = {queue = queue, id = id, execution = execution, composite = composite, how = how}
+    executions[#executions + 1] = composite
+    spent[#spent + 1] = prefix .. ':execution:' .. composite
   end
 end
+local held = {}
+for queue, composites in pairs(by_queue) do
+  local leases = redis.call('ZMSCORE', prefix .. ':wip:' .. queue, unpack(composites))
+  for n, composite in ipairs(composites) do held[composite] = leases[n] end
+  redis.call('ZREM', prefix .. ':wip:' .. queue, unpack(composites))
+end
+local ours, finished = 0, {}
+for _, job in ipairs(jobs) do
+  if held[job.composite] then
+    ours = ours + 1
+    spent[#spent + 1] = prefix .. ':executions:' .. job.id
+    if job.how == 'finished' and keep > 0 then finished[#finished + 1] = job
+    else spent[#spent + 1] = prefix .. ':job:' .. job.id end
+  else
+    redis.call('ZREM', prefix .. ':executions:' .. job.id, job.execution)
+  end
+end
+if #executions > 0 then redis.call('SREM', prefix .. ':worker:' .. worker .. ':executions', unpack(executions)) end
+local kept = {}
+for n, job in ipairs(finished) do
+  local queue, id = job.queue, job.id
+  if n <= #finished - keep then
+    spent[#spent + 1] = prefix .. ':job:' .. id  -- more than are kept ended together: these would go at once
+  else
+    redis.call('HSET', prefix .. ':job:' .. id, 'status', 'finished', 'ended_at', stamp)
+    redis.call('EXPIRE', prefix .. ':job:' .. id, ttl)
+    local scores = kept[queue] or {}
+    scores[#scores + 1], scores[#scores + 2], kept[queue] = now + ttl + n / 1000000, id, scores
+  end
+end
+for queue, scores in pairs(kept) do redis.call('ZADD', prefix .. ':finished:' .. queue, unpack(scores)) end
+if #spent > 0 then redis.call('UNLINK', unpack(spent)) end
 local worker_key = prefix .. ':worker:' .. worker
 if ours > 0 and redis.call('EXISTS', worker_key) == 1 then
   redis.call('HINCRBY', worker_key, 'successful_job_count', ours)
@@ -134,22 +180,28 @@ _TRIM_LOOP = """
 local function trim(prefix, kind, queues, keep, most)
   local total = 0
   for _, queue in ipairs(queues) do total = total + redis.call('ZCARD', prefix .. ':' .. kind .. ':' .. queue) end
-  local removed = 0
-  while total > keep and removed < most do
-    local oldest, from, score
-    for _, queue in ipairs(queues) do
-      local first = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. queue, 0, 0, 'WITHSCORES')
-      if first[1] and (not score or tonumber(first[2]) < score) then
-        oldest, from, score = first[1], queue, tonumber(first[2])
-      end
-    end
-    redis.call('ZREM', prefix .. ':' .. kind .. ':' .. from, oldest)
-    redis.call('UNLINK', prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest,
-      prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies',
-      prefix .. ':executions:' .. oldest)
-    total, removed = total - 1, removed + 1
+  local over, oldest = math.min(total - keep, most), {}
+  if over <= 0 then return 0 end
+  for place, queue in ipairs(queues) do
+    local found = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. queue, 0, over - 1, 'WITHSCORES')
+    for n = 1, #found, 2 do oldest[#oldest + 1] = {tonumber(found[n + 1]), place, found[n], (n + 1) / 2} end
   end
-  return removed
+  table.sort(oldest, function(a, b)
+    if a[1] ~= b[1] then return a[1] < b[1] end
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[4] < b[4]
+  end)
+  local gone, keys = {}, {}
+  for n = 1, over do
+    local place, id = oldest[n][2], oldest[n][3]
+    local ids = gone[place] or {}
+    ids[#ids + 1], gone[place] = id, ids
+    for _, key in ipairs({':job:' .. id, ':results:' .. id, ':job:' .. id .. ':dependents',
+        ':job::' .. id .. ':dependencies', ':executions:' .. id}) do keys[#keys + 1] = prefix .. key end
+  end
+  for place, ids in pairs(gone) do redis.call('ZREM', prefix .. ':' .. kind .. ':' .. queues[place], unpack(ids)) end
+  redis.call('UNLINK', unpack(keys))
+  return over
 end
 """
 

@@ -158,44 +158,58 @@ ENTER = (
     _START
     + """
 local lease, burst_s, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local verdicts = {}
+local banks, verdicts = {}, {}
+-- Each bank is read once and written once, however many wish to ask it.
+local function look(bank)
+  local fields = redis.call('HMGET', key(bank, 'breaker'), 'state', 'hold_until', 'opens_until')
+  redis.call('ZREMRANGEBYSCORE', key(bank, 'flight'), '-inf', now)
+  return {
+    open = fields[1] == 'open', held = tonumber(fields[2] or '0') - now, opens_in = tonumber(fields[3] or '0') - now,
+    flying = redis.call('ZCARD', key(bank, 'flight')), turn = tonumber(redis.call('GET', key(bank, 'rate')) or '0'),
+    places = {},
+  }
+end
 for i = 4, #ARGV, 5 do
   local bank, token = ARGV[i], ARGV[i + 1]
   local rate, places, booked = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4] == '1'
-  local flight = key(bank, 'flight')
-  local state = redis.call('HGET', key(bank, 'breaker'), 'state')
-  local held = tonumber(redis.call('HGET', key(bank, 'breaker'), 'hold_until') or '0') - now
-  redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
-  if held > 0 then
-    verdicts[#verdicts + 1] = {'open', tostring(held)}
-  elseif state == 'open' then
-    local left = tonumber(redis.call('HGET', key(bank, 'breaker'), 'opens_until') or '0') - now
-    verdicts[#verdicts + 1] = {'open', tostring(math.max(left, 1))}
-  elseif redis.call('ZCARD', flight) >= places then
+  local seen = banks[bank] or look(bank)
+  banks[bank] = seen
+  if seen.held > 0 then
+    verdicts[#verdicts + 1] = {'open', tostring(seen.held)}
+  elseif seen.open then
+    verdicts[#verdicts + 1] = {'open', tostring(math.max(seen.opens_in, 1))}
+  elseif seen.flying >= places then
     verdicts[#verdicts + 1] = {'full', '0.05'}
   else
     local wait = 0
     if not booked then
-      local real = ramped(bank, rate)
-      local step = 1 / real
-      local burst = math.max(1, math.floor(real * burst_s)) - 1
-      local turn = math.max(tonumber(redis.call('GET', key(bank, 'rate')) or '0'), now)
+      seen.real = seen.real or ramped(bank, rate)
+      local step = 1 / seen.real
+      local burst = math.max(1, math.floor(seen.real * burst_s)) - 1
+      local turn = math.max(seen.turn, now)
       wait = math.max(0, turn - burst * step - now)
       if wait < 0.001 then wait = 0 end
-      if wait <= longest then
-        redis.call('SET', key(bank, 'rate'), string.format('%.6f', turn + step), 'PX',
-          math.ceil((turn + step - now) * 1000) + 1000)
-      end
+      if wait <= longest then seen.turn, seen.moved = turn + step, true end
     end
     if wait > longest then
       verdicts[#verdicts + 1] = {'behind', tostring(wait)}
     elseif wait > 0 then
       verdicts[#verdicts + 1] = {'later', tostring(wait)}
     else
-      redis.call('ZADD', flight, now + lease, token)
-      redis.call('PEXPIRE', flight, lease * 1000)
+      seen.flying = seen.flying + 1
+      seen.places[#seen.places + 1], seen.places[#seen.places + 2] = now + lease, token
       verdicts[#verdicts + 1] = {'go', '0'}
     end
+  end
+end
+for bank, seen in pairs(banks) do
+  if seen.moved then
+    redis.call('SET', key(bank, 'rate'), string.format('%.6f', seen.turn), 'PX',
+      math.ceil((seen.turn - now) * 1000) + 1000)
+  end
+  if #seen.places > 0 then
+    redis.call('ZADD', key(bank, 'flight'), unpack(seen.places))
+    redis.call('PEXPIRE', key(bank, 'flight'), lease * 1000)
   end
 end
 return verdicts
@@ -207,28 +221,38 @@ LEAVE = (
     _START
     + """
 local limit, first_wait = tonumber(ARGV[1]), tonumber(ARGV[2])
-local opened = {}
+local banks, opened = {}, {}
 for i = 3, #ARGV, 4 do
   local bank, failed, hold = ARGV[i], ARGV[i + 2] == '1', tonumber(ARGV[i + 3])
+  local seen = banks[bank]
+  if not seen then
+    local fields = redis.call('HMGET', key(bank, 'breaker'), 'state', 'failures', 'hold_until')
+    seen = {open = fields[1] == 'open', failures = tonumber(fields[2] or '0'), hold = tonumber(fields[3] or '0'),
+      tokens = {}}
+    banks[bank] = seen
+  end
+  seen.tokens[#seen.tokens + 1] = ARGV[i + 1]
+  if hold > 0 and now + hold > seen.hold then seen.hold, seen.holds = now + hold, true end
+  if not seen.open then
+    local before = seen.failures
+    seen.failures = failed and before + 1 or 0
+    seen.changed = seen.changed or seen.failures ~= before
+    if seen.failures >= limit then seen.open, seen.opens = true, true end
+  end
+end
+for bank, seen in pairs(banks) do
   local breaker = key(bank, 'breaker')
-  redis.call('ZREM', key(bank, 'flight'), ARGV[i + 1])
-  if hold > 0 and now + hold > tonumber(redis.call('HGET', breaker, 'hold_until') or '0') then
-    redis.call('HSET', breaker, 'hold_until', now + hold)
-    redis.call('EXPIRE', breaker, 86400)
+  redis.call('ZREM', key(bank, 'flight'), unpack(seen.tokens))
+  if seen.holds then redis.call('HSET', breaker, 'hold_until', seen.hold) end
+  if seen.changed and seen.failures > 0 then redis.call('HSET', breaker, 'failures', seen.failures) end
+  if seen.changed and seen.failures == 0 then redis.call('HDEL', breaker, 'failures') end
+  if seen.opens then
+    redis.call('HSET', breaker, 'state', 'open', 'opens_until', now + first_wait, 'wait_s', first_wait,
+      'opened_at', now)
+    redis.call('HDEL', breaker, 'closed_at')
+    opened[#opened + 1] = bank
   end
-  if redis.call('HGET', breaker, 'state') ~= 'open' then
-    if failed then
-      if redis.call('HINCRBY', breaker, 'failures', 1) >= limit then
-        redis.call('HSET', breaker, 'state', 'open', 'opens_until', now + first_wait, 'wait_s', first_wait,
-          'opened_at', now)
-        redis.call('HDEL', breaker, 'closed_at')
-        opened[#opened + 1] = bank
-      end
-      redis.call('EXPIRE', breaker, 86400)
-    else
-      redis.call('HDEL', breaker, 'failures')
-    end
-  end
+  if seen.holds or seen.changed then redis.call('EXPIRE', breaker, 86400) end
 end
 return opened
 """

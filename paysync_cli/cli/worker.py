@@ -45,6 +45,7 @@ COLLECT_EVERY = 20_000
         ("paysync worker", _("five checks in flight")),
         ("paysync worker --concurrency 50", _("fifty: at 200 ms a bank answer that is at most 250 checks a second")),
         ("paysync worker --burst", _("do what is due now, then end")),
+        ("paysync worker --processes 2 --concurrency 200", _("two processes for two cores, 200 checks each")),
     ],
     changes=True,
     creates_database=True,
@@ -63,6 +64,15 @@ def worker(
     no_dispatch: Annotated[
         bool, typer.Option("--no-dispatch", help=_("Only work; something else runs `paysync dispatch`."))
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            help=_("Worker processes, for more cores; each has its own checks in flight."),
+            min=1,
+            max=256,
+        ),
+    ] = 1,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     from paysync_cli.cli.logs import start_logging
@@ -74,6 +84,9 @@ def worker(
     start_logging(session.settings, colour=not session.options.no_color)
     runtime.refuse_foreign_redis()
     runtime.warn_of_eviction()
+    if processes > 1:
+        _run_processes(session, processes, burst=burst)
+        return
     if with_parent:
         _end_with_parent()
 
@@ -98,6 +111,21 @@ def worker(
         raise error
     if run.cut_short:
         session.exit_status = EXIT_OF.get(run.stopped_by, 143)
+
+
+def _run_processes(session: Session, count: int, *, burst: bool) -> None:
+    from paysync_cli.cli.processes import Processes
+    from paysync_cli.views.worker_run import ProcessesView
+
+    children = Processes(count, sys.argv[1:], restart=not burst)
+    status = children.run()
+    if session.options.json:
+        told = [Fault(**fault) for document in children.documents for fault in document["errors"]]
+        faults = list(dict.fromkeys(told))  # each process says it
+        kind = {BankUnavailable.exit_status: BankUnavailable, TryLater.exit_status: TryLater}.get(status)
+        error = kind(faults[0].message, hint=faults[0].hint, faults=faults) if kind and faults else None
+        session.show(ProcessesView(tuple(document["data"] for document in children.documents)), error=error)
+    session.exit_status = status
 
 
 def _tune_interpreter() -> None:

@@ -44,7 +44,9 @@ for _, job in ipairs(jobs) do
   end
 end
 for queue, ids in pairs(by_queue) do
-  for _, name in ipairs({'finished', 'failed'}) do redis.call('ZREM', prefix .. ':' .. name .. ':' .. queue, unpack(ids)) end
+  for _, name in ipairs({'finished', 'failed'}) do
+    redis.call('ZREM', prefix .. ':' .. name .. ':' .. queue, unpack(ids))
+  end
   redis.call('SADD', prefix .. ':queues', prefix .. ':queue:' .. queue)
   redis.call('RPUSH', prefix .. ':queue:' .. queue, unpack(ids))
 end

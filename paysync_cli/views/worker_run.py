@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from paysync_cli.language import _
 from paysync_cli.services.engine import LeftBehind
@@ -31,3 +33,20 @@ class WorkerRunView(View):
 
     def human(self, page: Page) -> None:
         page.line(_("{n} checks; {why}").format(n=self.checks, why=self.stopped_by))
+
+
+@dataclass(frozen=True)
+class ProcessesView(View):
+    """The runs of several processes, each as WorkerRunView tells it, and what they did together."""
+
+    workers: tuple[Mapping[str, Any], ...]
+
+    def data(self) -> object:
+        return {
+            "checks": sum(one["checks"] for one in self.workers),
+            "cut_short": any(one["cut_short"] for one in self.workers),
+            "workers": list(self.workers),
+        }
+
+    def human(self, page: Page) -> None:
+        page.line(_("{n} processes").format(n=len(self.workers)))

@@ -1,10 +1,13 @@
-"""Options of the fault suite: how long the random kills go on, and from which seed."""
+"""Options of the fault suite: how long the random kills go on, and from which seed; a long profile for hypothesis."""
 
 from __future__ import annotations
 
 import secrets
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("long", max_examples=1000)
 
 SHORT_S = 20.0  # of kills, in the ordinary run
 AFTERWARDS_S = 240.0  # for the quiet after them

@@ -1,5 +1,5 @@
 """The gate before each bank, shared by all workers: its rate, its places in flight, its breaker. All in Redis, all with
-an end: a worker that dies gives its place back by time.
+an end: a place is leased, and whoever asks renews its lease; a worker that dies gives its place back by time.
 
 Keys: `paysync:bank:<name>:flight` (places, scored by their end), `:rate` (when the next question may go),
 `:breaker` (hash: state, failures, opens_until, wait_s, closed_at, hold_until), `:probe` (lease of the one probe).
@@ -14,7 +14,7 @@ from typing import Any
 
 from paysync_cli.queue.client import QueueClient
 
-PLACE_LEASE_S = 120  # longer than the longest question
+PLACE_LEASE_S = 30.0
 PROBE_LEASE_S = 60
 FAILURES_TO_OPEN = 5
 FIRST_WAIT_S, LONGEST_WAIT_S = 30, 300
@@ -52,6 +52,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A question that is still under way: its place is kept for another lease."""
+
+    bank: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A question that is over.
 
@@ -80,33 +88,48 @@ class BreakerSeen:
 class BankGate:
     """The gates of all banks of one Redis. Raises RedisUnavailable.
 
-    `speed` is that of the clock that decides: a compressed clock compresses waits and raises rates alike.
+    `speed` is that of the clock that decides: a compressed clock compresses waits and raises rates alike. `lease_s` is
+    real time: how long a place outlives whoever holds it.
     """
 
-    def __init__(self, client: QueueClient, speed: float = 1.0) -> None:
+    def __init__(self, client: QueueClient, speed: float = 1.0, *, lease_s: float = PLACE_LEASE_S) -> None:
         self._speed = speed
-        self._pass = client.scripts(LEAVE, ENTER)
+        self.lease_s = lease_s
+        self._pass = client.scripts(KEEP, LEAVE, ENTER)
         self._probe = client.script(PROBE)
         self._look = client.script(LOOK)
 
     def enter(self, wishes: Sequence[Wish]) -> list[Verdict]:
         """One verdict per wish, in one round trip."""
-        return self.through([], wishes)[1]
+        return self.through([], [], wishes)[1]
 
     def leave(self, left: Sequence[Left]) -> list[str]:
         """Give the places back and tell the breakers; the banks whose breaker opened by this."""
-        return self.through(left, [])[0]
+        return self.through([], left, [])[0]
 
-    def through(self, left: Sequence[Left], wishes: Sequence[Wish]) -> tuple[list[str], list[Verdict]]:
-        """Who leaves, then who wants to enter, in one round trip: the banks whose breaker opened, and the verdicts."""
+    def keep(self, kept: Sequence[Kept]) -> None:
+        """Renew the leases of these places; one that Redis has forgotten is taken again, for it is in use."""
+        self.through(kept, [], [])
+
+    def through(
+        self, kept: Sequence[Kept], left: Sequence[Left], wishes: Sequence[Wish]
+    ) -> tuple[list[str], list[Verdict]]:
+        """Who stays, who leaves, then who wants to enter, in one round trip: the banks whose breaker opened, and the
+        verdicts.
+        """
+        keeping: list[Any] = [self._speed, self.lease_s]
+        for stay in kept:
+            keeping += [stay.bank, stay.token]
         leaving: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
         for one in left:
             leaving += [one.bank, one.token, int(one.failed), one.hold_s / self._speed]
-        entering: list[Any] = [self._speed, PLACE_LEASE_S, BURST_S, LONGEST_TURN_S]
+        entering: list[Any] = [self._speed, self.lease_s, BURST_S, LONGEST_TURN_S]
         for wish in wishes:
             rate = wish.rate_per_s * self._speed
             entering += [wish.bank, wish.token, rate, wish.concurrency, int(wish.booked)]
-        opened, verdicts = self._pass(leaving if left else None, entering if wishes else None)
+        _kept, opened, verdicts = self._pass(
+            keeping if kept else None, leaving if left else None, entering if wishes else None
+        )
         return (
             [bank.decode() for bank in opened or ()],
             [Verdict(Word(word.decode()), float(wait)) for word, wait in verdicts or ()],
@@ -209,10 +232,27 @@ for bank, seen in pairs(banks) do
   end
   if #seen.places > 0 then
     redis.call('ZADD', key(bank, 'flight'), unpack(seen.places))
-    redis.call('PEXPIRE', key(bank, 'flight'), lease * 1000)
+    redis.call('PEXPIRE', key(bank, 'flight'), math.ceil(lease * 1000))
   end
 end
 return verdicts
+"""
+)
+
+# ARGV: place lease, then (bank, token)...
+KEEP = (
+    _START
+    + """
+local lease, banks = tonumber(ARGV[1]), {}
+for i = 2, #ARGV, 2 do
+  local places = banks[ARGV[i]] or {}
+  places[#places + 1], places[#places + 2], banks[ARGV[i]] = now + lease, ARGV[i + 1], places
+end
+for bank, places in pairs(banks) do
+  redis.call('ZADD', key(bank, 'flight'), unpack(places))
+  redis.call('PEXPIRE', key(bank, 'flight'), math.ceil(lease * 1000))
+end
+return 1
 """
 )
 

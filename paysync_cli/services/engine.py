@@ -110,7 +110,7 @@ class Engine:
             return Ended("gone")
         bank = self._banks.get(qr.bank)
         if bank is None or bank.environment != qr.environment or qr.bank in self._stopped.reasons:
-            await self.give_back([name])
+            await self._give_back_patiently(name)
             return Ended("gone")
         try:
             asked = await self._ask(bank, qr, queue)
@@ -142,7 +142,7 @@ class Engine:
     async def _give_back_unasked(self, name: JobName, qr: Qr, closed: Closed) -> None:
         """The row stays due while its bank is closed; one that is only too early for the rate gets its moment."""
         at = self._clock.now() + self._clock.span(closed.wait_s or 0.0) if closed.reason == "rate" else None
-        await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
+        await self._give_back_patiently(name, at)
         log.debug("%s: not asked: %s", qr.qr_id, closed.reason, extra={**_of(qr), "event_name": "check_not_asked"})
 
     def tell_when_wanted(self, tell: Callable[[], None]) -> None:
@@ -183,11 +183,11 @@ class Engine:
         finally:
             self._writing -= 1
 
-    async def _give_back_patiently(self, name: JobName) -> None:
+    async def _give_back_patiently(self, name: JobName, at: datetime | None = None) -> None:
         wait_s = BUSY_WAIT_MIN_S
         while True:
             try:
-                await self.give_back([name])
+                await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
                 return
             except DatabaseUnavailable as error:
                 wait_s = await _wait_for_database(error, wait_s)

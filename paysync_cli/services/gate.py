@@ -18,9 +18,9 @@ from typing import Any
 from uuid import uuid4
 
 from paysync_cli.banks.base import Bank, ListsPayments, Throttled, Unavailable
-from paysync_cli.errors import RedisUnavailable
+from paysync_cli.errors import DatabaseUnavailable, RedisUnavailable
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
-from paysync_cli.queue.gate import BankGate, BreakerSeen, Left, Verdict, Wish, Word
+from paysync_cli.queue.gate import BankGate, BreakerSeen, Kept, Left, Verdict, Wish, Word
 from paysync_cli.services.batching import Batch
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store.alerts import AlertKind, raise_alert
@@ -31,6 +31,8 @@ from paysync_cli.store.database import Database
 FRESH_S = 1.0
 PASS_EVERY_S = 0.01
 WAIT_AT_MOST_S = 10.0
+KEEP_THRICE = 3  # how often a place is renewed within its lease: two renewals may fail
+GONE_AFTER = 0.9  # of a lease without renewal the question is cut off: before anybody else can have its place
 ALLOWANCE_S = 2.0  # how much work of a bank may be dispatched ahead
 REDIS_WAIT_S = 0.5
 HOLD_WITHOUT_HINT_S = 30.0
@@ -90,6 +92,13 @@ class Closed(Exception):
         self.wait_s = wait_s
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Questions that are still under way and keep their places."""
+
+    places: tuple[Kept, ...]
+
+
 @dataclass(slots=True)
 class Reaction:
     """How the bank took a question: `failed` without a readable answer, `hold_s` when it wants nobody for so long."""
@@ -99,20 +108,35 @@ class Reaction:
 
 
 class Question:
-    """One question's stay inside the gate."""
+    """One question's stay inside the gate. It lasts no longer than its place is ours."""
 
-    __slots__ = ("_bank", "_gate", "_reaction", "_token")
+    __slots__ = ("_gate", "_limit", "_reaction", "place")
 
     def __init__(self, gate: Gate, bank: str, token: str) -> None:
-        self._gate, self._bank, self._token = gate, bank, token
+        self._gate, self.place = gate, Kept(bank, token)
         self._reaction = Reaction()
 
     async def __aenter__(self) -> Reaction:
-        await self._gate.turn(self._bank, self._token)
+        until = await self._gate.turn(self.place.bank, self.place.token)
+        self._limit = asyncio.timeout_at(until)
+        await self._limit.__aenter__()
+        self._gate.keep(self)
         return self._reaction
 
-    async def __aexit__(self, *_error: object) -> None:
-        await self._gate.leave(self._bank, self._token, self._reaction)
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await self._limit.__aexit__(*error)
+        except TimeoutError:
+            log.warning("a question to bank %s was cut off: its place could not be kept", self.place.bank,
+                        extra={"event_name": "place_lost", "bank": self.place.bank})  # fmt: skip
+            raise Closed("place_lost") from None
+        finally:
+            await self._gate.leave(self, self._reaction)
+
+    def renewed(self, until: float | None) -> None:
+        """The place is ours until then, by the loop's clock."""
+        if not self._limit.expired():
+            self._limit.reschedule(until)
 
 
 class Gate:
@@ -120,10 +144,13 @@ class Gate:
 
     def __init__(self, gate: BankGate | None, store: Database, desk: Desk, clock: Clock) -> None:
         self._gate, self._store, self.desk, self._clock = gate, store, desk, clock
-        self._through: Batch[Wish | Left, Verdict | None] = Batch(
+        self._through: Batch[Wish | Stay | Left, Verdict | None] = Batch(
             self._through_group, "paysync-gate", every_s=PASS_EVERY_S
         )
         self._name, self._questions = uuid4().hex, 0
+        self._inside: set[Question] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._untold: list[str] = []  # banks whose breaker opened, and SQL does not know it yet
         self.waiting = 0  # questions that wait for their turn, outside the slots
         self.when_parked: Callable[[], None] = _nothing
 
@@ -131,14 +158,23 @@ class Gate:
         """A place for one question, as `async with`. The body tells the Reaction when there was no readable answer,
         or a 429.
 
-        Entering raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind.
+        Entering raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind; so does
+        leaving, when the question was cut off because its place could not be kept (Redis away).
         """
         self._questions += 1
         return Question(self, bank, f"{self._name}-{self._questions}")
 
-    async def leave(self, bank: str, token: str, reaction: Reaction) -> None:
+    def keep(self, question: Question) -> None:
+        """Renew this question's place until it leaves."""
+        self._inside.add(question)
+        if self._gate is not None and (self._keeper is None or self._keeper.done()):
+            self._keeper = asyncio.create_task(self._keep_places(self._gate.lease_s))
+
+    async def leave(self, question: Question, reaction: Reaction) -> None:
         """The question is over: its place is free, and the bank's breaker knows how it went."""
-        await asyncio.shield(self._through.submit(Left(bank, token, reaction.failed, reaction.hold_s)))
+        self._inside.discard(question)
+        left = Left(question.place.bank, question.place.token, reaction.failed, reaction.hold_s)
+        await asyncio.shield(self._through.submit(left))
 
     def closed(self, banks: Sequence[str]) -> dict[str, str]:
         """Why these banks may not be asked now, for those that may not. Blocks: reads SQL and Redis."""
@@ -176,17 +212,20 @@ class Gate:
     def close(self) -> None:
         self._through.close()
 
-    async def turn(self, bank: str, token: str) -> None:
-        """Wait for this bank's turn. Raises Closed."""
+    async def turn(self, bank: str, token: str) -> float | None:
+        """Wait for this bank's turn. Returns until when the place is ours by the loop's clock, None: for ever.
+
+        Raises Closed.
+        """
         booked = False
         waited_s = 0.0
         while True:
             if reason := self.desk.closed(bank):
                 raise Closed(reason)
             limits = self.desk.limits(bank)
-            verdict = await self._ask_gate(Wish(bank, token, limits.rate_per_s, limits.concurrency, booked))
+            verdict, asked_at = await self._ask_gate(Wish(bank, token, limits.rate_per_s, limits.concurrency, booked))
             if verdict.word is Word.GO:
-                return
+                return self._ours_until(asked_at)
             if verdict.word is Word.OPEN:
                 raise Closed("breaker_open", verdict.wait_s)
             waited_s += verdict.wait_s
@@ -195,10 +234,28 @@ class Gate:
             booked = booked or verdict.word is Word.LATER
             await self._wait(verdict.wait_s)
 
-    async def _ask_gate(self, wish: Wish) -> Verdict:
-        while (verdict := await self._through.submit(wish)) is None:
+    async def _ask_gate(self, wish: Wish) -> tuple[Verdict, float]:
+        """The verdict, and when it was asked for: a lease is counted from before it was given."""
+        while True:
+            asked_at = asyncio.get_running_loop().time()
+            verdict = await self._through.submit(wish)
+            if verdict is not None:
+                return verdict, asked_at
             await self._wait(REDIS_WAIT_S)
-        return verdict
+
+    async def _keep_places(self, lease_s: float) -> None:
+        """While there are questions inside, renew their places. Redis away: they are cut off in time by themselves."""
+        wait_s = lease_s / KEEP_THRICE
+        while self._inside:
+            await asyncio.sleep(wait_s)
+            inside, asked_at = list(self._inside), asyncio.get_running_loop().time()
+            kept = await self._through.submit(Stay(tuple(one.place for one in inside)))
+            wait_s = lease_s / KEEP_THRICE if kept is not None else REDIS_WAIT_S
+            for question in inside if kept is not None else ():
+                question.renewed(self._ours_until(asked_at))
+
+    def _ours_until(self, asked_at: float) -> float | None:
+        return asked_at + GONE_AFTER * self._gate.lease_s if self._gate is not None else None
 
     async def _wait(self, seconds: float) -> None:
         self.waiting += 1
@@ -208,30 +265,51 @@ class Gate:
         finally:
             self.waiting -= 1
 
-    def _through_group(self, group: Sequence[Wish | Left]) -> list[Verdict | None]:
-        """The verdicts of those who wish to enter, None while Redis is away; who leaves needs no answer."""
-        self.desk.refresh()
+    def _through_group(self, group: Sequence[Wish | Stay | Left]) -> list[Verdict | None]:
+        """The verdicts of those who wish to enter or stay, None while Redis is away; who leaves needs no answer.
+
+        Without SQL's word nobody enters either.
+        """
+        may_enter = self._refreshed()
         if self._gate is None:
-            return [Verdict(Word.GO)] * len(group)
+            return [Verdict(Word.GO) if may_enter or not isinstance(one, Wish) else None for one in group]
+        kept = [place for one in group if isinstance(one, Stay) for place in one.places]
         left = [one for one in group if isinstance(one, Left)]
+        wishes = [one for one in group if isinstance(one, Wish)] if may_enter else []
         try:
-            opened, verdicts = self._gate.through(left, [one for one in group if isinstance(one, Wish)])
+            opened, verdicts = self._gate.through(kept, left, wishes)
         except RedisUnavailable:
             return [None] * len(group)  # the places of those who left end by themselves
-        for bank in opened:
-            self._tell_open(bank)
+        self._untold += opened
+        self._tell_open()
         answers = iter(verdicts)
-        return [next(answers) if isinstance(one, Wish) else None for one in group]
+        return [next(answers, None) if isinstance(one, Wish) else Verdict(Word.GO) for one in group]
+
+    def _refreshed(self) -> bool:
+        try:
+            self.desk.refresh()
+        except DatabaseUnavailable as error:
+            log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
+            return False
+        return True
 
     def _breakers(self, banks: Sequence[str]) -> Mapping[str, BreakerSeen]:
         return self._gate.look(banks) if self._gate is not None else {}
 
-    def _tell_open(self, bank: str) -> None:
-        log.error("bank %s does not answer: nobody asks it but probes until it does", bank,
-                  extra={"event_name": "breaker_open", "bank": bank})  # fmt: skip
-        now: datetime = self._clock.now()
-        with self._store.write() as tx:
-            raise_alert(tx, AlertKind.BREAKER_OPEN, bank, f"bank {bank} does not answer; only probes reach it", now)
+    def _tell_open(self) -> None:
+        """Raise the alerts of the breakers that opened; while SQL is away they are kept for the next group."""
+        while self._untold:
+            bank = self._untold[0]
+            now: datetime = self._clock.now()
+            message = f"bank {bank} does not answer; only probes reach it"
+            try:
+                with self._store.write() as tx:
+                    raise_alert(tx, AlertKind.BREAKER_OPEN, bank, message, now)
+            except DatabaseUnavailable:
+                return
+            self._untold.pop(0)
+            log.error("bank %s does not answer: nobody asks it but probes until it does", bank,
+                      extra={"event_name": "breaker_open", "bank": bank})  # fmt: skip
 
 
 class _Gated:
@@ -242,6 +320,7 @@ class _Gated:
 
     def __init__(self, bank: Bank, gate: Gate) -> None:
         self.profile = bank.profile
+        self.books_qr_amount = getattr(bank, "books_qr_amount", False)
         self._bank: Any = bank
         self._gate = gate
 

@@ -43,7 +43,7 @@ class Orphans:
 def find_orphans(store: Database, queue: QueueClient, now: datetime, patience: timedelta) -> Orphans:
     """Among the rows dispatched longer than `patience` ago. Changes nothing."""
     with store.read() as tx:
-        rows = qrs.queued(tx, now - patience, LOOK_AT_MOST)
+        rows = qrs.queued(tx, now - patience, LOOK_AT_MOST, after=now + patience)
     places = queue.whereabouts([_name(qr) for qr in rows]) if rows else {}
     return Orphans(
         absent=[qr for qr in rows if places[_name(qr)] == "absent"],

@@ -25,10 +25,14 @@ class Lease:
 
 
 def take(tx: Tx, name: str, owner: str, now: datetime, until: datetime) -> Lease | None:
-    """Take or renew the lease; None while another owner holds it."""
+    """Take or renew the lease; None while another owner holds it.
+
+    One that ends later than any lease taken about now was given by a clock that has been put back since: it is over.
+    """
+    over = (leases.c.until <= now) | (leases.c.until > until + (until - now))
     statement = (
         update(leases)
-        .where(leases.c.name == name, (leases.c.owner == owner) | (leases.c.until <= now))
+        .where(leases.c.name == name, (leases.c.owner == owner) | over)
         .values(owner=owner, until=until, fence=leases.c.fence + case((leases.c.owner == owner, 0), else_=1))
         .returning(leases.c.fence)
     )

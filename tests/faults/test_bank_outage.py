@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from paysync_cli.banks.simulator import RunningSimulator
-from paysync_cli.payments.status import PlanState
 from paysync_cli.services.register import Request, enqueue
 from paysync_cli.store import alerts, qrs
 from paysync_cli.store.clock import read as read_clock
@@ -54,13 +53,14 @@ def test_an_hour_without_the_bank_costs_no_attempts_and_ends_without_a_burst() -
 def test_a_paused_bank_is_not_asked_until_resumed() -> None:
     with shop({"qr": [{"id": "QR1", "amount": "10.10", "paid": "+0s"}]}) as town:
         town.register("QR1")
+        before = town.qr("QR1")
         town.json("pause", "sim", "--reason", "maintenance")
         town.start("worker")
         town.until(lambda: any(line["event"] == "worker_registered" for line in town.logs()))
         town.until(lambda: any(line["event"] == "leader" for line in town.logs()))
         time.sleep(1.5)  # long enough for a dispatch that should not happen
         assert not town.bank.requests()["calls"]
-        assert town.qr("QR1").plan.state is PlanState.PLANNED
+        assert (town.qr("QR1"), events(town, "check_added")) == (before, [])
         assert town.json("bank", "show", "sim")["state"] == "paused"
         for asking in (("check", "QR1"), ("sweep",), ("reconcile", "--date", "today")):
             refused = town.run(*asking)

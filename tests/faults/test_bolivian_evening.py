@@ -13,7 +13,7 @@ from tests.shop import Shop, shop
 
 ZONES = ["UTC", "America/La_Paz", "Asia/Kolkata"]
 NINE = datetime(2031, 6, 15, 1, 0, tzinfo=UTC)  # 21:00 of 14 June in Bolivia
-TEN_TO_TWELVE = datetime(2031, 6, 15, 3, 50, tzinfo=UTC)
+HALF_PAST_ELEVEN = datetime(2031, 6, 15, 3, 30, tzinfo=UTC)  # time enough for processes to start before midnight
 MIDNIGHT = datetime(2031, 6, 15, 4, 0, tzinfo=UTC)
 LAST_SECOND = MIDNIGHT - timedelta(seconds=1)
 MARGIN = timedelta(minutes=2)
@@ -65,10 +65,11 @@ def test_a_date_ends_and_a_list_is_complete_after_the_banks_midnight(zone: str) 
     late = [{"at": "2031-06-14T23:58:30", "in_status": "never"}]
     scenario = {"qr": [{"id": "LATE", "amount": "10.10", "payment": late}]}
     env = {"TZ": zone, "PAYMENT_SYNC_INTERVAL": "3m"}
-    with shop(scenario, at=TEN_TO_TWELVE, speed=120, env=env) as town:
+    with shop(scenario, at=HALF_PAST_ELEVEN, speed=120, env=env) as town:
         town.json("enqueue", "TODAY", "--amount", "10.10", "--due", "2031-06-14")
         town.json("enqueue", "TOMORROW", "--amount", "10.10", "--due", "2031-06-15")
         town.json("enqueue", "LATE", "--amount", "10.10", "--due", "2031-06-14")
+        assert town.qr("TODAY").due_at == LAST_SECOND
         town.start("worker")
         town.until_final(["TODAY", "LATE"])
         town.until(lambda: swept_day(town) == "2031-06-14")

@@ -122,10 +122,21 @@ def test_a_worker_killed_in_any_phase_leaves_one_booking_and_nothing_behind() ->
         assert town.stop(survivor) == 0
 
 
+def test_a_killed_workers_place_at_its_bank_is_free_within_a_minute() -> None:
+    """The bank takes one question at a time, and whoever was asking is gone."""
+    with towns(PAYSYNC_BANK_SIM_CONCURRENCY="1") as (town, runtime, client):
+        scene = Scene(town, runtime, client, town.start("worker"))
+        scene.asked("ASKED")
+        scene.kill()
+        town.register("TAKEN")
+        town.start("worker")
+        town.until_final(["ASKED", "TAKEN"])
+        assert outcomes(town, "TAKEN") == ["paid"]
+
+
 def test_a_job_that_kills_its_worker_is_given_up_like_any_other() -> None:
-    with towns({"fault": [{"kind": "slow", "on": "status", "qr": "KILLER", "delay_ms": 60_000}]}) as (
-        town, runtime, client,
-    ):  # fmt: skip
+    killing = {"kind": "slow", "on": "status", "qr": "KILLER", "delay_ms": 60_000}
+    with towns(fault=killing) as (town, runtime, client):
         town.register("KILLER")
         for attempt in (1, 2, 3):
             victim = town.start("worker")
@@ -164,7 +175,8 @@ def let_time_pass(runtime: Runtime, client: redis.Redis) -> None:
 
 
 @contextmanager
-def towns(more: dict[str, Any] | None = None) -> Iterator[tuple[Shop, Runtime, redis.Redis]]:
+def towns(fault: dict[str, Any] | None = None, **env: str) -> Iterator[tuple[Shop, Runtime, redis.Redis]]:
     paid = [{"id": one, "amount": "10.10", "payment": [{"at": "+0s", "in_list": "never"}]} for one in PHASES]
-    with shop({"qr": paid} | (more or {})) as town, town.runtime() as runtime, redis_of(town) as client:
+    scenario = {"qr": paid, "fault": [fault] if fault is not None else []}
+    with shop(scenario, env=env) as town, town.runtime() as runtime, redis_of(town) as client:
         yield town, runtime, client

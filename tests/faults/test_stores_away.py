@@ -84,14 +84,14 @@ def test_redis_is_silent_longer_than_anybody_waits_for_it() -> None:
 
 
 def test_redis_is_full() -> None:
-    """Every write that needs memory is refused; the worker's own beat is the first to notice."""
-    with at_work() as town:
-        with redis_of(town) as client:
-            client.config_set("maxmemory", 1)
+    """Every write that needs memory is refused; the worker's own beat is the first to notice, and goes on later."""
+    with at_work() as town, redis_of(town) as client:
+        client.config_set("maxmemory", 1)
         town.until(lambda: told(town, "worker_loop_error"), 0.2)
-        with redis_of(town) as client:
-            client.config_set("maxmemory", 0)
+        before = beats(client)
+        client.config_set("maxmemory", 0)
         assert_all_well(town)
+        town.until(lambda: beats(client) > before, 0.2)
 
 
 def test_a_line_that_lets_nothing_through_and_never_breaks() -> None:
@@ -106,6 +106,11 @@ def test_a_line_that_lets_nothing_through_and_never_breaks() -> None:
             name = key.decode().removeprefix("rq:worker:")
             town.until(lambda: send_shutdown_command(client, name) or town.children[0].poll() is not None, 0.5)
         assert town.children[0].returncode == 0
+
+
+def beats(client: redis.Redis) -> list[bytes | None]:
+    """When each worker beat last."""
+    return [client.hget(key, "last_heartbeat") for key in sorted(client.smembers("rq:workers"))]
 
 
 # -- what they have in common

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.queue.client import Link, QueueClient
 from paysync_cli.queue.embedded import Endpoint
-from paysync_cli.queue.gate import FAILURES_TO_OPEN, BankGate, Left, Wish, Word
+from paysync_cli.queue.gate import FAILURES_TO_OPEN, BankGate, Kept, Left, Wish, Word
+from paysync_cli.services.gate import Closed, Desk, Gate, Limits
+from paysync_cli.store import alerts
+from paysync_cli.store.clock import Clock
+from paysync_cli.store.database import Database
+from tests.books import new_database
 from tests.embedded import ask, flush, private_server
 
 FAST = 1000.0  # of the clock: what takes 30 s takes 30 ms
@@ -85,6 +95,26 @@ def test_a_place_of_a_dead_worker_ends_by_itself(client: QueueClient, endpoint: 
     assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.FULL]
     ask(endpoint, "ZADD", "paysync:bank:a:flight", 1, "t0")  # its lease ran out long ago
     assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.GO]
+
+
+def test_a_place_that_is_kept_does_not_end(client: QueueClient) -> None:
+    gate = BankGate(client, lease_s=0.4)
+    assert words(gate, wish("t0", concurrency=1)) == [Word.GO]
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        gate.keep([Kept("a", "t0")])
+        assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.FULL]
+        time.sleep(0.02)
+    time.sleep(0.5)
+    assert words(gate, wish("t1", concurrency=1, booked=True)) == [Word.GO]
+
+
+def test_a_place_that_redis_forgot_is_taken_again(client: QueueClient, endpoint: Endpoint) -> None:
+    gate = BankGate(client)
+    words(gate, wish("t0", concurrency=1))
+    flush(endpoint)
+    gate.keep([Kept("a", "t0")])
+    assert words(gate, wish("t1", concurrency=1)) == [Word.FULL]
 
 
 def fail(gate: BankGate, n: int) -> list[str]:
@@ -173,3 +203,104 @@ def test_a_bank_that_asks_us_to_wait_is_left_alone_by_all(client: QueueClient, e
     assert not gate.may_probe("a", "p")  # it is not broken
     ask(endpoint, "HSET", "paysync:bank:a:breaker", "hold_until", 1)
     assert words(gate, wish("u")) == [Word.GO]
+
+
+# -- a question inside the gate
+
+
+def test_a_long_question_keeps_its_place(client: QueueClient, tmp_path: Path) -> None:
+    """It lasts three times as long as a place is leased for, and nobody else gets in."""
+
+    async def ask_long(gate: Gate, rival: BankGate) -> set[Word]:
+        async with gate.question("a"):
+            seen, end = set(), time.monotonic() + 2.4
+            while time.monotonic() < end:
+                seen |= set(words(rival, wish("rival", concurrency=1, booked=True)))
+                await asyncio.sleep(0.02)
+        return seen
+
+    rival = BankGate(client)
+    assert asyncio.run(ask_long(gate_of(client, tmp_path, lease_s=0.8), rival)) == {Word.FULL}
+    assert words(rival, wish("rival", concurrency=1, booked=True)) == [Word.GO]
+
+
+def test_a_question_is_cut_off_before_somebody_else_has_its_place(
+    client: QueueClient, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """Redis gives no answer: the place cannot be kept."""
+
+    async def ask_for_ever(gate: Gate) -> None:
+        async with gate.question("a"):
+            entered.append(time.monotonic())
+            ask(endpoint, "CLIENT", "PAUSE", 5000, "WRITE")
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cut_off.append(time.monotonic())
+
+    entered, cut_off = list[float](), list[float]()
+    with pytest.raises(Closed, match="place_lost"):
+        asyncio.run(ask_for_ever(gate_of(client, tmp_path, lease_s=4.0)))
+    assert 2.0 < cut_off[0] - entered[0] < 4.0
+
+
+def test_without_the_word_of_sql_nobody_enters_and_whoever_is_inside_may_leave(
+    client: QueueClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause or a stopped credential stands there; the question waits, and is no failed attempt."""
+    gate = gate_of(client, tmp_path, lease_s=30.0)
+
+    async def ask_with_sql_away() -> list[str]:
+        story = []
+        async with gate.question("a"):
+            away(True)
+        story.append(f"left, {BankGate(client).look(['a'])['a'].in_flight} in flight")
+        second = asyncio.create_task(ask_once(gate))
+        await asyncio.sleep(0.8)
+        story.append("waits" if not second.done() else "asked")
+        away(False)
+        await second
+        return [*story, "asked"]
+
+    def away(is_away: bool) -> None:
+        monkeypatch.setattr(gate.desk, "refresh", unavailable if is_away else lambda: None)
+
+    assert asyncio.run(ask_with_sql_away()) == ["left, 0 in flight", "waits", "asked"]
+
+
+def test_the_alert_of_an_open_breaker_waits_for_sql(
+    client: QueueClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = gate_of(client, tmp_path, lease_s=30.0)
+    store = Database(f"sqlite:///{tmp_path / 'paysync.db'}")
+
+    def alerted() -> list[str]:
+        with store.read() as tx:
+            return [alert.kind for alert in alerts.list_alerts(tx)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gate._store, "write", unavailable)
+        for _n in range(FAILURES_TO_OPEN):
+            asyncio.run(ask_once(gate, failed=True))
+    assert alerted() == []
+    with pytest.raises(Closed, match="breaker_open"):
+        asyncio.run(ask_once(gate))
+    assert alerted() == ["breaker_open"]
+    store.close()
+
+
+async def ask_once(gate: Gate, *, failed: bool = False) -> None:
+    async with gate.question("a") as reaction:
+        reaction.failed = failed
+
+
+def unavailable() -> Any:
+    raise DatabaseUnavailable("away")
+
+
+def gate_of(client: QueueClient, home: Path, *, lease_s: float) -> Gate:
+    """The way of one process to a bank that answers one question at a time."""
+    store, start = new_database(home), datetime.now(UTC)
+    clock = Clock(start, start, 1.0)
+    desk = Desk(store, {"a": Limits("certification", 1000.0, 1)}, clock)
+    return Gate(BankGate(client, lease_s=lease_s), store, desk, clock)

@@ -389,6 +389,9 @@ def test_what_is_taken_is_queued_with_the_moment(any_store: Database) -> None:
     with any_store.read() as tx:
         assert [one.qr_id for one in qrs.queued(tx, NOW, 9)] == ["QR1"]
         assert qrs.queued(tx, NOW - timedelta(microseconds=1), 9) == []
+        # A clock that has been put back since: what it dispatched is not lost for as long as it was ahead.
+        assert [one.qr_id for one in qrs.queued(tx, NOW - MINUTE, 9, after=NOW - timedelta(seconds=1))] == ["QR1"]
+        assert qrs.queued(tx, NOW - MINUTE, 9, after=NOW) == []
 
 
 def test_only_what_is_due_and_waits_is_taken(any_store: Database) -> None:
@@ -578,6 +581,14 @@ def test_a_lease_that_ran_out_is_anybody_s_and_the_fence_rises(any_store: Databa
     assert taken is not None
     assert (taken.owner, taken.fence) == ("b", 2)
     assert lease(any_store, "a", NOW + timedelta(seconds=31)) is None
+
+
+def test_a_lease_of_a_clock_that_was_put_back_is_over(any_store: Database) -> None:
+    """Else nobody would lead until the clock is there again."""
+    assert lease(any_store, "a", NOW + timedelta(hours=1)) is not None
+    taken = lease(any_store, "b", NOW)
+    assert taken is not None
+    assert (taken.owner, taken.fence) == ("b", 2)
 
 
 def test_a_lease_given_up_is_free_at_once(any_store: Database) -> None:

@@ -58,7 +58,7 @@ class Shop:
                 Request(
                     qr_id=qr_id,
                     amount=amount,
-                    currency="BOB",
+                    currency=bank.currency,
                     account="shop",
                     due_at=changes.get("due_at"),
                     multi_use=changes.get("multi_use", False),
@@ -166,15 +166,16 @@ class Shop:
 @contextlib.contextmanager
 def shop(
     scenario: Mapping[str, Any] | None = None, *, speed: float = 1.0, env: Mapping[str, str] | None = None,
-    at: datetime | None = None,
+    at: datetime | None = None, dialect: str = "baneco",
 ) -> Iterator[Shop]:  # fmt: skip
-    """Open a shop, whose clocks show `at` when that is given; at the end its processes and its Redis are gone."""
+    """Open a shop, whose clocks show `at` when that is given, and which asks its bank in `dialect`; at the end its
+    processes and its Redis are gone."""
     home = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
     start = datetime.now(UTC)
     clock = clocks.Clock(start, at or start, speed)
     try:
         with RunningSimulator(dict(scenario or {}), now=clock.now) as bank:
-            one = Shop(home, bank, _environment(home, bank) | dict(env or {}))
+            one = Shop(home, bank, _environment(home, bank, dialect) | dict(env or {}))
             if speed != 1.0 or at is not None:
                 with one.runtime() as runtime, runtime.store.write() as tx:
                     clocks.compress(tx, clock)
@@ -191,14 +192,13 @@ def shop(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _environment(home: Path, bank: RunningSimulator) -> dict[str, str]:
-    bank_keys = {"adapter": "baneco", "base_url": bank.url, "environment": "certification", "account": "shop",
-                 "rate": "1000/s", "concurrency": "100"}  # fmt: skip
+def _environment(home: Path, bank: RunningSimulator, dialect: str) -> dict[str, str]:
+    bank_keys = bank.settings(dialect) | {"account": "shop", "rate": "1000/s", "concurrency": "100"}
     return {
         "HOME": str(home),
         "PAYSYNC_HOME": str(home),
         "PAYMENT_SYNC_INTERVAL": "1d",
         "PAYSYNC_CLEANUP_AT": "off",
         "PAYSYNC_LOG_FORMAT": "json",
-        **{f"PAYSYNC_BANK_SIM_{key.upper()}": value for key, value in (bank_keys | bank.profile_options()).items()},
+        **{f"PAYSYNC_BANK_SIM_{key.upper()}": value for key, value in bank_keys.items()},
     }

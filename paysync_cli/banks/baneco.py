@@ -8,22 +8,21 @@ never the merchant's: payments are matched by QR id, and that number only tells 
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import os
 import re
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unavailable, Unknown, Unreadable
-from paysync_cli.banks.http import MAX_BODY, Reply, exchange
-from paysync_cli.banks.session import Session, Token
-from paysync_cli.banks.wire import compact_json, decimal_number, identifier, printable, whole_number
-from paysync_cli.errors import Fault, SettingsError
+from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unknown, Unreadable
+from paysync_cli.banks.bearer import BearerCalls, jwt_lifetime_s, login_answer, token_text
+from paysync_cli.banks.elements import parted, payment_of
+from paysync_cli.banks.http import Reply, exchange
+from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
+from paysync_cli.banks.session import Token
+from paysync_cli.banks.wire import compact_json, decimal_number, identifier, quoted, whole_number
 from paysync_cli.language import _
-from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Answer, Ask, PaidDay, Payment, UnreadablePayment
 from paysync_cli.payments.status import BankStatus
 
@@ -38,10 +37,8 @@ STATUSES = {0: BankStatus.UNPAID, 1: BankStatus.PAID, 9: BankStatus.CANCELLED}
 
 KEY_LENGTH = 32
 DEFAULT_LIFETIME_S = 1800.0
-LONGEST_LIFETIME_S = 86400.0
 MAX_PAID_BODY = 64 * 1024 * 1024  # about 150,000 payments of one day, which come in one piece
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\.[0-9]+)?", re.ASCII)
 
@@ -57,7 +54,7 @@ class BanecoBank:
         self.profile = profile
         self._tools = tools
         self._base_url = profile.base_url.rstrip("/")
-        self._session = Session(self._log_in, tools.now, tools.vault)
+        self._calls = BearerCalls(tools, self._log_in)
 
     async def check(self, ask: Ask) -> Answer:
         """What the bank says of one QR now.
@@ -67,84 +64,58 @@ class BanecoBank:
         """
         if ask.qr_id in ("", ".", ".."):
             raise Unreadable("this QR id cannot be part of an address")
-        reply, sent_at, token = await self._get(STATUS + quote(ask.qr_id, safe=""))
+        called = await self._calls.send("GET", self._base_url + STATUS + quote(ask.qr_id, safe=""))
+        reply = called.reply
         if _says_not_found(reply):
             raise Unknown(f"{reply.where}: the bank does not know this QR")
-        answer = self._answer_of(reply, token)
+        answer = self._answer_of(reply, called.token)
         code = _status_code(answer, reply)
         payments, unreadable = self._payments_of(answer.get("payment"), reply, ask.qr_id)
         status = STATUSES[code]
         if status is not BankStatus.PAID and any(p.problem == "other_qr" for p in unreadable):
             # The answer contradicts itself: it may be another QR's. Unpaid or cancelled is not concluded from it.
             raise Unreadable(f"{reply.describe()}: speaks of another QR")
-        return Answer(status, str(code), sent_at, payments, unreadable)
+        return Answer(status, str(code), called.sent_at, payments, unreadable)
 
     async def paid_on(self, day: date) -> PaidDay:
         """Every payment of that Bolivian day, all QRs of the customer, in one piece. Raises BankError."""
-        reply, sent_at, token = await self._get(f"{PAID}{day:%Y%m%d}", max_body=MAX_PAID_BODY)
-        answer = self._answer_of(reply, token)
-        payments, unreadable = self._payments_of(answer.get("paymentList"), reply, None)
-        return PaidDay(payments, unreadable, sent_at)
+        called = await self._calls.send("GET", f"{self._base_url}{PAID}{day:%Y%m%d}", max_body=MAX_PAID_BODY)
+        answer = self._answer_of(called.reply, called.token)
+        payments, unreadable = self._payments_of(answer.get("paymentList"), called.reply, None)
+        return PaidDay(payments, unreadable, called.sent_at)
 
     async def ping(self) -> None:
         """Ask for today's list and drop it: changes nothing at the bank. Raises BankError."""
         await self.paid_on(self._tools.now().astimezone(self.profile.timezone).date())
-
-    async def _get(self, path: str, *, max_body: int = MAX_BODY) -> tuple[Reply, datetime, str]:
-        """The reply to a call, when it was sent, and the token it was sent with. At most one new login for a 401."""
-        for again in (False, True):
-            token = await self._session.token()
-            sent_at = self._tools.now()
-            reply = await exchange(
-                self._tools.client,
-                "GET",
-                self._base_url + path,
-                now=self._tools.now,
-                headers={"authorization": f"Bearer {token}"},
-                max_body=max_body,
-            )
-            if reply.status != 401:
-                await self._session.accepted(token)
-                break
-            await self._session.rejected(token, again=again)
-        return reply, sent_at, token
 
     async def _log_in(self) -> Token:
         """Ask for a token, once. A readable answer without one is Refused; no readable answer is Unavailable."""
         options = self.profile.options
         sent_at = self._tools.now()
         secret = encrypt(options["password"], options["aes_key"])
-        try:
-            reply = await exchange(
+        reply, answer = await login_answer(
+            exchange(
                 self._tools.client,
                 "POST",
                 self._base_url + LOGIN,
                 now=self._tools.now,
                 json={"userName": options["username"], "password": secret},
             )
-            if reply.status in (401, 403):
-                raise Refused(f"{reply.describe()}: login refused")
-            answer = reply.json()
-        except Unreadable as unreadable:
-            # HTML or a redirect says nothing about the credential: a gateway spoke, not the bank.
-            raise Unavailable(unreadable.message) from None
+        )
         return self._token_of(answer, reply, sent_at, secret)
 
-    def _token_of(self, answer: object, reply: Reply, sent_at: datetime, secret: str) -> Token:
-        answer = answer if isinstance(answer, dict) else {}
-        text = answer.get("token")
+    def _token_of(self, answer: Mapping[str, object], reply: Reply, sent_at: datetime, secret: str) -> Token:
+        text = token_text(answer.get("token"))
         said_ok = answer.get("responseCode") is None or whole_number(answer.get("responseCode")) == 0
-        if reply.status == 200 and said_ok and isinstance(text, str) and _TOKEN.fullmatch(text):
-            return Token(text, lifetime_s(text, sent_at))
+        if reply.status == 200 and said_ok and text is not None:
+            return Token(text, jwt_lifetime_s(text, sent_at, DEFAULT_LIFETIME_S))
         raise Refused(f"{reply.describe()}: login refused{self._said(answer, secret)}")
 
     def _answer_of(self, reply: Reply, token: str) -> dict[str, object]:
         """The bank's envelope of an answer that says it is fine. Raises Unreadable for everything else."""
         if reply.status != 200:
             raise Unreadable(f"{reply.describe()}: not an answer")
-        answer = reply.json()
-        if not isinstance(answer, dict):
-            raise Unreadable(f"{reply.describe()}: JSON, but no object")
+        answer = reply.json_object()
         code = whole_number(answer.get("responseCode"))
         if code is None:
             raise Unreadable(f"{reply.describe()}: no readable responseCode")
@@ -157,43 +128,26 @@ class BanecoBank:
 
         `secret` is what this call carried: a bank that echoes it must not bring it into our records.
         """
-        message = answer.get("message")
-        if not isinstance(message, str):
-            return ""
-        for hidden in (secret, self.profile.options["password"], self.profile.options["aes_key"]):
-            message = message.replace(hidden, "***")
-        message = printable(message)
-        return f' ("{message}")' if message else ""
+        options = self.profile.options
+        return quoted(answer.get("message"), secret, options["password"], options["aes_key"])
 
     def _payments_of(
         self, value: object, reply: Reply, asked: str | None
     ) -> tuple[tuple[Payment, ...], tuple[UnreadablePayment, ...]]:
         """The payment elements of an answer, readable ones apart. `asked`: the only QR they may belong to."""
         zone = self.profile.timezone
-        read = [read_payment(element, zone, asked) for element in _elements(value, reply)]
-        return (
-            tuple(p for p in read if isinstance(p, Payment)),
-            tuple(p for p in read if isinstance(p, UnreadablePayment)),
-        )
+        return parted(read_payment(element, zone, asked) for element in _elements(value, reply))
 
 
 def validate_options(profile: BankProfile) -> None:
     """Raise SettingsError, with every fault of this adapter's own keys and of the address; never shows a value."""
-    problems = list(_problems(profile))
-    if problems:
-        faults = [Fault("settings", f"[banks.{profile.name}] {problem}") for problem in problems]
-        raise SettingsError("; ".join(fault.message for fault in faults), faults=faults)
+    refuse(profile, _problems(profile))
 
 
 def _problems(profile: BankProfile) -> Iterable[str]:
-    address = urlsplit(profile.base_url)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        yield _("base_url must be an http or https address")
-    if "@" in address.netloc or address.query or address.fragment:
-        yield _("base_url must hold no user, no query and no fragment")
-    for key in ("username", "password"):
-        if not profile.options.get(key):
-            yield _("{key} is missing").format(key=key)
+    yield from address_problems(profile.base_url)
+    yield from missing_keys(profile, "username", "password")
+    yield from unknown_keys(profile, "username", "password", "aes_key")
     aes_key = profile.options.get("aes_key", "")
     if not aes_key:
         yield _("aes_key is missing")
@@ -213,36 +167,6 @@ def encrypt(text: str, aes_key: str) -> str:
     padded = padder.update(text.encode()) + padder.finalize()
     encryptor = Cipher(algorithms.AES(aes_key.encode()), modes.CBC(iv)).encryptor()
     return base64.b64encode(iv + encryptor.update(padded) + encryptor.finalize()).decode()
-
-
-def lifetime_s(token: str, sent_at: datetime) -> float:
-    """How long a JWT is good for, counted from `sent_at`; 30 minutes when it does not say or says nonsense.
-
-    With both `iat` and `exp` their difference is an upper bound, so that a wrong clock here cannot prolong it.
-    """
-    claims = _claims(token)
-    expires, issued = _epoch(claims.get("exp")), _epoch(claims.get("iat"))
-    if expires is None:
-        return DEFAULT_LIFETIME_S
-    spans = [expires - sent_at.timestamp()]
-    if issued is not None:
-        spans.append(expires - issued)
-    return min((s for s in spans if 0 < s <= LONGEST_LIFETIME_S), default=DEFAULT_LIFETIME_S)
-
-
-def _epoch(value: object) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**11
-    return float(value) if usable else None  # type: ignore[arg-type]
-
-
-def _claims(token: str) -> dict[str, object]:
-    """The middle part of a JWT, unverified: it only tells when to log in again."""
-    try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, ValueError, binascii.Error, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def _says_not_found(reply: Reply) -> bool:
@@ -297,26 +221,15 @@ def read_payment(element: object, zone: ZoneInfo, asked: str | None = None) -> P
         return UnreadablePayment(raw, "no_qr_id", asked)
     if asked is not None and qr_id != asked:
         return UnreadablePayment(raw, "other_qr", qr_id)
-    transaction_id = identifier(element.get("transactionId"))
-    if transaction_id is None:
-        return UnreadablePayment(raw, "no_transaction_id", qr_id)
-    amount = decimal_number(element.get("amount"))
-    if amount is None:
-        return UnreadablePayment(raw, "no_amount", qr_id)
-    currency = element.get("currency")
-    if not isinstance(currency, str) or not currency.strip():
-        return UnreadablePayment(raw, "no_currency", qr_id)
-    currency = currency.strip().upper()
-    try:
-        to_minor(amount, currency)
-    except MoneyError as error:
-        return UnreadablePayment(raw, error.problem, qr_id)
-    paid_at = read_moment(element.get("paymentDate"), element.get("paymentTime"), zone)
-    return Payment(qr_id, transaction_id, amount, currency, paid_at, _payer(element.get("senderName")), raw)
-
-
-def _payer(value: object) -> str | None:
-    return (printable(value) or None) if isinstance(value, str) else None
+    return payment_of(
+        raw,
+        qr_id,
+        element.get("transactionId"),
+        decimal_number(element.get("amount")),
+        element.get("currency"),
+        paid_at=read_moment(element.get("paymentDate"), element.get("paymentTime"), zone),
+        payer=element.get("senderName"),
+    )
 
 
 def read_moment(day: object, clock: object, zone: ZoneInfo) -> datetime | None:

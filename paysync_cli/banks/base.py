@@ -6,17 +6,21 @@ never retries on its own, never reads a clock but the one it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
+from paysync_cli.banks.tls import Tls
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
 
 if TYPE_CHECKING:
     from paysync_cli.banks.pool import HttpClient
+
+
+PROTOCOL = 1  # grows when an adapter written for the version before could no longer work
 
 
 class BankError(Exception):
@@ -77,7 +81,11 @@ class Unknown(BankError):
 
 @dataclass(frozen=True)
 class BankProfile:
-    """One `[banks.<name>]` block, validated. `options` holds the adapter's own keys (secrets included)."""
+    """One `[banks.<name>]` block: what every bank has, validated, and what is the adapter's own to judge.
+
+    `options` holds the adapter's own keys as text, secrets included; `tables` its sub-tables `[banks.<name>.<table>]`
+    as TOML tells them (text, numbers, booleans, lists, tables).
+    """
 
     name: str
     adapter: str
@@ -90,6 +98,8 @@ class BankProfile:
     rate_per_s: float
     concurrency: int
     options: dict[str, str] = field(default_factory=dict, repr=False)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    tls: Tls = field(default_factory=Tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +185,12 @@ class BankTools:
 
 @runtime_checkable
 class Bank(Protocol):
-    """One bank. Built as `Adapter(profile, tools)`; the class may declare `books_qr_amount = True`."""
+    """One bank. Built as `Adapter(profile, tools)`: that asks nothing, and raises SettingsError with one Fault for each
+    thing that is wrong with the profile.
+
+    The class may declare `protocol` (the version it was written for, PROTOCOL), `books_qr_amount = True`, and a
+    static `lists_payments(profile) -> bool` where the profile decides whether the bank has `paid_on`.
+    """
 
     profile: BankProfile
 
@@ -187,6 +202,8 @@ class Bank(Protocol):
 @runtime_checkable
 class ListsPayments(Protocol):
     """A bank that lists what was paid on a day (the day of payment, in the bank's zone)."""
+
+    profile: BankProfile
 
     async def paid_on(self, day: date) -> PaidDay:
         """All payments of that bank day, every page. Raises BankError."""

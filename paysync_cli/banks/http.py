@@ -22,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from paysync_cli.banks.base import BankError, Throttled, Unavailable, Unreadable
 from paysync_cli.banks.pool import PooledClient
+from paysync_cli.banks.tls import Tls, make_context
 from paysync_cli.banks.wire import parse_json, printable
 from paysync_cli.version import __version__
 
@@ -36,6 +37,7 @@ READ_S = 15.0  # between two pieces of an answer
 POOL_S = 10.0  # waiting for a free connection
 TOTAL_S = 30.0  # one exchange from first to last byte; a bank that drips bytes ends here
 MAX_BODY = 4 * 1024 * 1024  # bytes of an answer, before and after decompression
+PLAIN_TLS = Tls()
 MAX_RETRY_AFTER_S = 3600.0  # longer is asked again after an hour: one wrong header must not silence a bank for days
 
 _TIMEOUTS = (
@@ -44,8 +46,9 @@ _TIMEOUTS = (
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-def make_client(*, concurrency: int = 20, pooled: bool = False) -> HttpClient:
-    """A client for one bank: explicit time-outs, no redirects, at most `concurrency` connections.
+def make_client(*, concurrency: int = 20, pooled: bool = False, tls: Tls = PLAIN_TLS) -> HttpClient:
+    """A client for one bank: explicit time-outs, no redirects, at most `concurrency` connections, certificates
+    verified unless `tls` says otherwise. Raises SettingsError for certificate files that cannot be used.
 
     `pooled` is for workers, with many requests in flight (see `banks.pool`); the default is httpx, which starts
     faster: for one question at a terminal. Close it with `aclose()`.
@@ -60,11 +63,13 @@ def make_client(*, concurrency: int = 20, pooled: bool = False) -> HttpClient:
             headers=headers,
             connect_s=CONNECT_S,
             read_s=READ_S,
-            tls=httpx.create_ssl_context(),
+            tls=make_context(tls),
         )
     timeout = httpx.Timeout(connect=CONNECT_S, read=READ_S, write=READ_S, pool=POOL_S)
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency, keepalive_expiry=30)
-    return httpx.AsyncClient(timeout=timeout, limits=limits, headers=headers, follow_redirects=False)
+    return httpx.AsyncClient(
+        timeout=timeout, limits=limits, headers=headers, verify=make_context(tls), follow_redirects=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,13 @@ class Reply:
         except ValueError:
             raise Unreadable(f"{self.describe()}: not JSON") from None
 
+    def json_object(self) -> dict[str, object]:
+        """The same for a body that must be an object. Raises Unreadable."""
+        answer = self.json()
+        if not isinstance(answer, dict):
+            raise Unreadable(f"{self.describe()}: JSON, but no object")
+        return answer
+
 
 async def exchange(
     client: HttpClient,
@@ -98,9 +110,11 @@ async def exchange(
     json: object = None,
     form: Mapping[str, str] | None = None,
     max_body: int = MAX_BODY,
-    total_s: float = TOTAL_S,
+    total_s: float | None = None,
 ) -> Reply:
-    """Send one request, once, and return its whole answer. `form` goes out as application/x-www-form-urlencoded.
+    """Send one request, once, and return its whole answer within `total_s` (TOTAL_S).
+
+    `form` goes out as application/x-www-form-urlencoded.
 
     Raises Throttled (429, with its Retry-After), Unavailable (time-out, connection or protocol error, truncated
     body, 408, 5xx) and Unreadable (a redirect, more than `max_body` bytes, an unknown content encoding).
@@ -109,7 +123,7 @@ async def exchange(
     sent_headers = headers if content is None else {**(headers or {}), "content-type": content_type}
     where = f"{method} {printable(urlsplit(url).path, 160)}"
     try:
-        async with asyncio.timeout(total_s):
+        async with asyncio.timeout(TOTAL_S if total_s is None else total_s):
             answer = await _send(client, method, url, sent_headers, content)
             try:
                 _raise_for_status(answer, where, now)
@@ -265,9 +279,9 @@ def _too_long(answer: _Answer, where: str, max_body: int) -> Unreadable:
 def _reason(error: BaseException) -> str:
     """Why no answer came, in a few words that hold nothing of the request."""
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"certificate not accepted ({printable(cause.verify_message, 80)})"
-        if isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError) and hasattr(cause, "reason"):  # aiohttp's own error has none of the fields
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return f"certificate not accepted ({printable(cause.verify_message, 80)})"
             return f"TLS failed ({printable(cause.reason or 'no reason given', 80)})"
         if isinstance(cause, socket.gaierror):
             return "host name not found"
@@ -285,4 +299,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        pending += [c for c in (cause.__cause__, cause.__context__, getattr(cause, "os_error", None)) if c is not None]
+        inner = (getattr(cause, name, None) for name in ("__cause__", "__context__", "os_error", "certificate_error"))
+        pending += [one for one in inner if isinstance(one, BaseException)]

@@ -6,17 +6,20 @@ error only for the bank that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from paysync_cli.banks.base import Bank, BankProfile, BankTools
+from paysync_cli.banks.base import PROTOCOL, Bank, BankProfile, BankTools
 from paysync_cli.banks.wire import printable
-from paysync_cli.errors import PaysyncError, SettingsError
+from paysync_cli.errors import Fault, PaysyncError, SettingsError
 from paysync_cli.language import _
 
 GROUP = "paysync.banks"
+
+_METHODS = {"check": True, "paid_on": False, "ping": False}  # of the protocol: name -> must be there
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,35 @@ def build(profile: BankProfile, tools: BankTools) -> Bank:
     except PaysyncError:
         raise
     except Exception as error:  # a third party's constructor: whatever it raises is a broken plug-in
-        raise SettingsError(
-            _('bank {bank}: adapter "{adapter}" ({package}) cannot be set up: {error}').format(
-                bank=profile.name,
-                adapter=profile.adapter,
-                package=_package(profile.adapter),
-                error=type(error).__name__,  # its words may hold the options, and those are secrets
-            )
+        raise _broken_for(
+            profile,
+            # The type alone: its words may hold the options, and those are secrets.
+            _("cannot be set up: {error}").format(error=type(error).__name__),
         ) from error
     if not isinstance(bank, Bank):
-        raise SettingsError(
-            _('bank {bank}: adapter "{adapter}" ({package}) offers no check()').format(
-                bank=profile.name, adapter=profile.adapter, package=_package(profile.adapter)
-            )
-        )
+        raise _broken_for(profile, _("offers no check()"))
     return bank
 
 
-def lists_payments(name: str) -> bool:
-    """Whether this adapter lists what was paid on a day; False for one that cannot be loaded."""
+def faults(profile: BankProfile, tools: BankTools) -> Sequence[Fault]:
+    """What is wrong with this bank's adapter or with the keys that are the adapter's own; nothing is asked."""
     try:
-        return hasattr(_load(name), "paid_on")
+        build(profile, tools)
+    except PaysyncError as error:
+        return error.faults
+    return ()
+
+
+def lists_payments(profile: BankProfile) -> bool:
+    """Whether this bank's adapter lists what was paid on a day; False for one that cannot be loaded."""
+    try:
+        adapter = _load(profile.adapter)
     except SettingsError:
+        return False
+    decides = getattr(adapter, "lists_payments", None)
+    try:
+        return bool(decides(profile)) if callable(decides) else hasattr(adapter, "paid_on")
+    except Exception:  # what a third party's code raises here, `build` will tell better
         return False
 
 
@@ -80,25 +90,59 @@ def _load(name: str) -> Callable[[BankProfile, BankTools], object]:
         raise SettingsError(
             _('unknown adapter "{name}"; installed: {known}').format(
                 name=printable(name, 64), known=", ".join(adapter_names()) or _("none")
-            )
+            ),
+            code="unknown_adapter",
         )
     if len(points) > 1:
-        raise SettingsError(
+        raise _broken(
             _('adapter "{name}" is offered by more than one package: {packages}').format(
                 name=name, packages=_package(name)
-            )
+            ),
         )
     try:
         loaded = points[0].load()
     except Exception as error:  # importing foreign code may raise anything
-        raise SettingsError(
-            _('adapter "{name}" ({package}) cannot be loaded: {error}').format(
-                name=name, package=_package(name), error=printable(f"{type(error).__name__}: {error}")
-            )
-        ) from error
-    if not callable(loaded):
-        raise SettingsError(_('adapter "{name}" ({package}) is not a class').format(name=name, package=_package(name)))
+        words = printable(f"{type(error).__name__}: {error}")
+        raise _broken(_spoken(name, _("cannot be loaded: {error}").format(error=words))) from error
+    except SystemExit as left:  # a module that ends the process when imported
+        raise _broken(_spoken(name, _("cannot be loaded: {error}").format(error="SystemExit"))) from left
+    problem = _problem_of(loaded)
+    if problem is not None:
+        raise _broken(_spoken(name, problem))
     return cast("Callable[[BankProfile, BankTools], object]", loaded)
+
+
+def _problem_of(loaded: object) -> str | None:
+    """Why this is no adapter; None when it looks like one."""
+    if not callable(loaded):
+        return _("is not a class")
+    speaks = getattr(loaded, "protocol", PROTOCOL)
+    if speaks != PROTOCOL:
+        return _("speaks version {theirs} of the protocol, this paysync speaks {ours}: bring both up to date").format(
+            theirs=printable(str(speaks), 20), ours=PROTOCOL
+        )
+    if not isinstance(loaded, type):
+        return None  # a function that makes the bank: what it offers shows when it is called
+    for method, needed in _METHODS.items():
+        found = getattr(loaded, method, None)
+        if found is None and needed:
+            return _("offers no {method}()").format(method=method)
+        if found is not None and not inspect.iscoroutinefunction(found):
+            return _("has a {method}() that is not async").format(method=method)
+    return None
+
+
+def _spoken(name: str, problem: str) -> str:
+    return _('adapter "{name}" ({package}) {problem}').format(name=name, package=_package(name), problem=problem)
+
+
+def _broken(message: str) -> SettingsError:
+    return SettingsError(message, code="broken_adapter")
+
+
+def _broken_for(profile: BankProfile, problem: str) -> SettingsError:
+    message = _("bank {bank}: {sentence}").format(bank=profile.name, sentence=_spoken(profile.adapter, problem))
+    return SettingsError(message, code="broken_adapter")
 
 
 def _points(name: str) -> list[EntryPoint]:

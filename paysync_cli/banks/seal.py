@@ -28,8 +28,9 @@ class Seal:
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        facts = [profile.name, profile.environment, profile.base_url, sorted(profile.options.items())]
-        secret = HKDF(SHA256(), 96, salt, _LABEL).derive(json.dumps(facts).encode())
+        facts: list[object] = [profile.name, profile.environment, profile.base_url, sorted(profile.options.items())]
+        facts += [profile.tables] if profile.tables else []
+        secret = HKDF(SHA256(), 96, salt, _LABEL).derive(json.dumps(facts, sort_keys=True, default=str).encode())
         self._cipher = AESGCM(secret[:32])
         self._mark_key = secret[32:64]
         self.fingerprint = _mac(secret[64:], b"credential")

@@ -116,6 +116,22 @@ class Session:
         raise Refused(f"credential refused: {reason}")
 
 
+class FixedCredential:
+    """A credential without a login (API key, password, signing secret): its first refusal stops it for everybody."""
+
+    def __init__(self, now: Callable[[], datetime], vault: TokenVault | None = None) -> None:
+        self._vault = vault or MemoryVault(now)
+
+    async def heed_stop(self) -> None:
+        """To be called before each request. Raises Refused while the credential is stopped."""
+        await self._vault.read()
+
+    async def refused(self, why: str) -> Refused:
+        """The bank refused it: stop it, and get the error to raise."""
+        await self._vault.stop(why)
+        return Refused(f"credential refused: {why}")
+
+
 class MemoryVault:
     """A vault of one process: for commands without Redis, adapters of their own, and tests."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from hashlib import sha256
 
@@ -78,6 +79,19 @@ def printable(text: str, limit: int = 200) -> str:
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
+def quoted(message: object, *secrets: str) -> str:
+    """A bank's own message, ready to append to a sentence: one short line; empty when there is none.
+
+    A bank may echo what it was sent: none of `secrets` is in it.
+    """
+    if not isinstance(message, str):
+        return ""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        message = message.replace(secret, "***")
+    message = printable(message)
+    return f' ("{message}")' if message else ""
+
+
 def whole_number(value: object) -> int | None:
     """A JSON integer, or text of digits, as an int; None for everything else (true and 1.0 are not numbers here)."""
     if isinstance(value, bool):
@@ -109,3 +123,18 @@ def identifier(value: object) -> str | None:
     text = value.strip()
     visible = text.isprintable() and not any(c.isspace() for c in text)
     return text if visible and 0 < len(text) <= MAX_ID else None
+
+
+def moment(value: object, zone: tzinfo) -> datetime | None:
+    """An ISO date and time in UTC; without an offset it is local to `zone`. None for everything else.
+
+    A year before 2000 is the empty date of somebody's system.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        found = (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.year >= 2000 else None

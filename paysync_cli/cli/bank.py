@@ -6,18 +6,20 @@ import asyncio
 import errno
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command, group
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import RefusedError, UnavailableError, UsageError
 from paysync_cli.language import _
 
 if TYPE_CHECKING:
-    from paysync_cli.services.bank_desk import Tested
+    from paysync_cli.services.bank_desk import BankReport, Configured, Tested
 
 group("bank", help=_("The banks: how they answer, their limits, and a simulated one to practise with."), default="list")
 
@@ -25,14 +27,17 @@ group("bank", help=_("The banks: how they answer, their limits, and a simulated 
 @command(
     "bank simulate",
     help=_(
-        "Run a simulated bank: a real HTTP server that speaks Baneco's format, until Ctrl-C.\n\n"
-        "Prints the settings that point paysync at it. Every QR is known there and unpaid until a scenario says "
+        "Run a simulated bank: a real HTTP server that speaks the formats of Baneco, BNB, SIP and PIX about the same "
+        "QRs, each on its own paths, until Ctrl-C.\n\n"
+        "Prints the settings that point paysync at it: as Baneco, and as comments those of the others; --dialect "
+        "chooses one. Every QR is known there and unpaid until a scenario says "
         'otherwise, or until you pay it: POST /_simulator/pay/QR with {"amount": "100.50"}. '
         "GET /_simulator/ledger tells what was paid, GET /_simulator/requests what was asked."
     ),
     examples=[
         ("paysync bank simulate", _("put the block it prints into paysync.toml, then elsewhere: paysync worker")),
         ("paysync bank simulate --scenario day.toml", _("with payments, delays and outages")),
+        ("paysync bank simulate --dialect pix", _("the settings that ask it as PIX")),
         ('curl -d \'{"amount": "100.50"}\' http://127.0.0.1:9180/_simulator/pay/QR123', _("pay a QR")),
     ],
 )
@@ -45,16 +50,25 @@ def simulate(
     scenario: Annotated[
         Path | None, typer.Option("--scenario", metavar="FILE", help=_("What happens at the bank, as TOML or JSON."))
     ] = None,
+    dialect: Annotated[
+        str | None, typer.Option("--dialect", help=_("Print the settings of this one: baneco, bnb, sip or pix."))
+    ] = None,
     env: Annotated[bool, typer.Option("--env", help=_("Print export lines for a shell instead of TOML."))] = False,
 ) -> None:
+    from paysync_cli.banks.simulator.dialects import DIALECTS
     from paysync_cli.banks.simulator.scenario import Scenario, load_scenario
     from paysync_cli.banks.simulator.server import serve, utc_now
     from paysync_cli.views.bank_simulate import SimulatorView
 
+    if dialect is not None and dialect not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        raise UsageError(_("--dialect {dialect!r} is not one of {known}.").format(dialect=dialect, known=known))
     played = load_scenario(scenario, utc_now()) if scenario is not None else Scenario()
 
     def ready(url: str) -> None:
-        session.show(SimulatorView(url, played.known_credential().options(), as_env=env))
+        spoken = [DIALECTS[dialect]] if dialect is not None else DIALECTS.values()
+        blocks = [one.settings(url, played.known_credential()) for one in spoken]
+        session.show(SimulatorView(blocks, as_env=env))
         session.say(_("The simulated bank serves at {url}; Ctrl-C ends it.").format(url=url))
 
     try:
@@ -79,27 +93,33 @@ def _cannot_listen(host: str, port: int, error: OSError) -> UnavailableError:
 
 @command(
     "bank list",
-    help=_("Every configured bank: open or closed and why, its limits, its QRs."),
+    help=_("Every configured bank: open or closed and why, its limits, its QRs; and adapters that are broken."),
     examples=["paysync bank list"],
     rows=True,
 )
 def list_banks(session: Session) -> None:
-    from paysync_cli.services import bank_desk
+    from paysync_cli.banks import registry
     from paysync_cli.views.banks import BanksView
 
     runtime = session.runtime
-    found = bank_desk.look(runtime.store, runtime.gate_if_running(), runtime.configured_banks, runtime.clock.now())
-    session.show(BanksView(found))
+    session.show(BanksView(_look(session, runtime.configured_banks), registry.adapters()))
+
+
+def _look(session: Session, banks: Sequence[Configured]) -> list[BankReport]:
+    from paysync_cli.runtime.banks import adapter_faults
+    from paysync_cli.services import bank_desk
+
+    runtime = session.runtime
+    found = bank_desk.look(runtime.store, runtime.gate_if_running(), banks, runtime.clock.now())
+    faults = adapter_faults(runtime.settings.banks[bank.name] for bank in banks)
+    return bank_desk.with_adapter_faults(found, faults)
 
 
 @command("bank show", help=_("One bank with everything that is known of it."), examples=["paysync bank show baneco"])
 def show_bank(session: Session, name: Annotated[str, typer.Argument(help=_("Its name."), metavar="NAME")]) -> None:
-    from paysync_cli.services import bank_desk
     from paysync_cli.views.banks import BankView
 
-    runtime = session.runtime
-    one = runtime.configured(session.bank(name))
-    (found,) = bank_desk.look(runtime.store, runtime.gate_if_running(), [one], runtime.clock.now())
+    (found,) = _look(session, [session.runtime.configured(session.bank(name))])
     session.show(BankView(found))
 
 
@@ -116,7 +136,8 @@ def test_bank(session: Session, name: Annotated[str, typer.Argument(help=_("Its 
     error = None
     if tested.error is not None:
         kind = BankUnavailable if tested.outcome in ("unavailable", "throttled") else ConditionNotMet
-        error = kind(f"{tested.bank}: {tested.error}", code=f"bank_{tested.outcome}")
+        fault = bank_fault(session, tested.bank, tested.outcome, f"{tested.bank}: {tested.error}")
+        error = kind(fault.message, hint=fault.hint, code=fault.code)
     session.show(TestedView(tested), error=error)
 
 

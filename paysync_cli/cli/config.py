@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,9 @@ import typer
 
 from paysync_cli.cli.command import command, group
 from paysync_cli.cli.session import Session
+from paysync_cli.errors import Fault
 from paysync_cli.language import _
-from paysync_cli.settings import SettingsFaults
+from paysync_cli.settings import BankSettings, SettingsFaults
 from paysync_cli.views.config import SettingsCheckView, SettingsView, WrittenView
 
 group("config", help=_("Look at the settings: each value with its origin, and whether all is right."))
@@ -46,7 +48,20 @@ def check(session: Session) -> None:
     session.warns_of_settings = False  # the view lists them
     try:
         settings = session.settings
-    except SettingsFaults as faults:
-        session.show(SettingsCheckView(None, faults.warnings), error=faults)
+    except SettingsFaults as wrong:
+        faults = [*wrong.faults, *_of_adapters(wrong.banks)]
+        session.show(SettingsCheckView(None, wrong.warnings), error=SettingsFaults(faults, (), {}))
+        return
+    if faults := _of_adapters(settings.banks):
+        session.show(SettingsCheckView(None, settings.warnings), error=SettingsFaults(faults, (), {}))
     else:
         session.show(SettingsCheckView(settings, settings.warnings))
+
+
+def _of_adapters(banks: Mapping[str, BankSettings]) -> list[Fault]:
+    """What the banks' adapters say of their own keys, and which adapters are broken. Imports them: takes a moment."""
+    if not banks:
+        return []
+    from paysync_cli.runtime.banks import adapter_faults
+
+    return [fault for faults in adapter_faults(banks.values()).values() for fault in faults]

@@ -5,7 +5,7 @@ Every moment is an aware UTC datetime, every amount a whole number of the curren
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -115,9 +115,14 @@ class PaidDay:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The little an adapter needs to ask about a QR."""
+    """The little an adapter needs to ask about a QR.
+
+    `issued_at` finds it in a list by day of issue. `amount`, in the major unit, is there only for an adapter that
+    declares `books_qr_amount`: nobody else may take the QR's own amount for one that was paid.
+    """
 
     qr_id: str
     currency: str | None = None
     multi_use: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
+    issued_at: datetime | None = None
+    amount: Decimal | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from paysync_cli.errors import RedisUnavailable, TryLater
+from paysync_cli.errors import Fault, RedisUnavailable, TryLater
 from paysync_cli.language import _
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.runtime.stores import Stores
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from paysync_cli.services.engine import OpenBank
     from paysync_cli.services.gate import Gate, Limits
     from paysync_cli.services.stopped import Stopped
+
+log = logging.getLogger("paysync.banks")
 
 
 class Banks(Stores):
@@ -61,7 +64,7 @@ class Banks(Stores):
             max_checks=settings.max_checks,
             attempts=settings.attempts,
             backoff=timedelta(seconds=settings.backoff_s),
-            lists_by_payment_day=lists_payments(bank.adapter),
+            lists_by_payment_day=lists_payments(profile(bank)),
         )
 
     @cached_property
@@ -145,9 +148,13 @@ class Banks(Stores):
         from paysync_cli.banks.base import BankTools
         from paysync_cli.banks.http import make_client
 
-        client = make_client(concurrency=max(bank.concurrency, self.settings.concurrency), pooled=many)
-        self._clients.append(client)
         one = profile(bank)
+        if not one.tls.verify:
+            fields = {"event_name": "unverified_tls", "bank": bank.name}
+            log.warning("bank %s is asked WITHOUT verifying its certificate (verify_tls)", bank.name, extra=fields)
+        concurrency = max(bank.concurrency, self.settings.concurrency)
+        client = make_client(concurrency=concurrency, pooled=many, tls=one.tls)
+        self._clients.append(client)
         return registry.build(one, BankTools(client, self.clock.now, self._vault(one, waits)))
 
     def _vault(self, bank: BankProfile, waits: bool) -> TokenVault:
@@ -184,6 +191,12 @@ class Banks(Stores):
             with contextlib.suppress(RedisUnavailable):
                 self._shelf(queue, one, self._seal(one)).pardon()
                 queue.wake()
+
+    def token_good_for_s(self, bank: BankSettings) -> float | None:
+        """How long the shared token of this bank is still good; None when there is none. Logs in nowhere."""
+        queue, one = self._queue_at_hand, profile(bank)
+        token = None if queue is None else self._shelf(queue, one, self._seal(one)).read()[0]
+        return None if token is None else token.expires_in_s
 
     @property
     def configured_banks(self) -> list[Configured]:
@@ -225,9 +238,27 @@ class Banks(Stores):
         }
 
 
+def adapter_faults(banks: Iterable[BankSettings]) -> dict[str, Sequence[Fault]]:
+    """For each bank what is wrong with its adapter or with the keys that are the adapter's own. Asks no bank."""
+    from paysync_cli.banks import registry
+    from paysync_cli.banks.base import BankTools
+    from paysync_cli.banks.http import make_client
+
+    tools = BankTools(make_client(), lambda: datetime.now(UTC))  # never used: an adapter asks nothing while it is built
+    return {bank.name: [*_tls_faults(bank), *registry.faults(profile(bank), tools)] for bank in banks}
+
+
+def _tls_faults(bank: BankSettings) -> list[Fault]:
+    from paysync_cli.banks.tls import file_problems
+
+    problems = file_problems(profile(bank).tls)
+    return [Fault("invalid_setting", f"banks.{bank.name}: {problem}") for problem in problems]
+
+
 def profile(bank: BankSettings) -> BankProfile:
     """The bank's settings as its adapter gets them."""
     from paysync_cli.banks.base import BankProfile
+    from paysync_cli.banks.tls import Tls
 
     return BankProfile(
         name=bank.name,
@@ -241,4 +272,6 @@ def profile(bank: BankSettings) -> BankProfile:
         rate_per_s=bank.rate_per_s,
         concurrency=bank.concurrency,
         options=dict(bank.options),
+        tables=bank.tables,
+        tls=Tls(bank.client_cert, bank.client_key, bank.ca_bundle, bank.verify_tls),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from paysync_cli.banks.base import BankError
+from paysync_cli.errors import Fault
 from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.gate import BankGate, BreakerSeen
 from paysync_cli.services.gate import Limits
@@ -18,9 +19,11 @@ from paysync_cli.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class BankReport:
-    """One configured bank. `closed` is why it is not asked now (credential_stopped, paused, breaker_open, held).
+    """One configured bank. `closed` is why it is not asked now (adapter_broken, credential_stopped, paused,
+    breaker_open, held).
 
-    `breaker` is None when Redis was not at hand.
+    `paused` also while something worse closes it. `breaker` is None when Redis was not at hand; `adapter_error` says
+    why no worker can set the bank up.
     """
 
     name: str
@@ -35,6 +38,8 @@ class BankReport:
     open_qrs: int
     due: int
     swept: bank_rows.Swept
+    adapter_error: str | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,20 @@ def look(store: Database, gate: BankGate | None, configured: Sequence[Configured
                     open_qrs=sum(n for bank, plan, _status, n in counts if bank == one.name and plan != PlanState.DONE),
                     due=due.get(one.name, 0),
                     swept=bank_rows.swept(tx, one.name, environment),
+                    paused=state is not None and state.paused(now),
                 )
             )
     return [_with_breaker(report, gate) for report in reports]
+
+
+def with_adapter_faults(reports: Sequence[BankReport], faults: Mapping[str, Sequence[Fault]]) -> list[BankReport]:
+    """The reports, told which banks no worker can set up, and why; `faults` by bank."""
+    return [
+        replace(report, closed="adapter_broken", adapter_error=" ".join(fault.message for fault in found))
+        if (found := faults.get(report.name))
+        else report
+        for report in reports
+    ]
 
 
 def pause(

@@ -18,8 +18,9 @@ from paysync_cli.payments.decision import ReviewNews, fingerprint
 from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Answer, Movement, PaidDay, Payment, Qr, UnreadablePayment
 from paysync_cli.payments.status import BankStatus, ReviewReason
+from paysync_cli.services.adapter_bugs import note_bug
 from paysync_cli.services.engine import OpenBank
-from paysync_cli.services.sync import ERROR_TEXT_LIMIT, Asked, Judge, record
+from paysync_cli.services.sync import Asked, Judge, record
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.alerts import AlertKind, raise_alert
@@ -130,8 +131,7 @@ async def read_list(bank: ListsPayments, day: date) -> tuple[PaidDay | None, str
     except BankError as error:
         return None, error.message, isinstance(error, Refused)
     except Exception as error:  # an adapter's bug must not keep the other banks from being swept
-        log.error("the adapter's day list failed: %s", error, exc_info=error, extra={"event_name": "adapter_error"})
-        return None, f"{type(error).__name__}: {error}"[:ERROR_TEXT_LIMIT], False
+        return None, note_bug(bank.profile.name, error), False
 
 
 def _days_to_read(

@@ -11,13 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unknown
 from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.decision import Decision, ReviewNews, decide
+from paysync_cli.payments.money import to_text
 from paysync_cli.payments.qr import Answer, Ask, Movement, Plan, Qr
 from paysync_cli.payments.schedule import Rhythm, after_check, after_failed_attempt, after_wait, without_check
 from paysync_cli.payments.status import PlanState, ReviewReason, Status
+from paysync_cli.services.adapter_bugs import note_bug
 from paysync_cli.services.alerting import raise_for
 from paysync_cli.store import history, leases, ledger, qrs
 from paysync_cli.store.database import Database, Tx
@@ -90,22 +93,26 @@ class Judge:
         return self.rhythms.get(bank) or Rhythm()
 
 
+def question(bank: Bank, qr: Qr) -> Ask:
+    """What the adapter is told of a QR: its amount only where the bank tells none and the QR's is booked."""
+    books = qr.amount is not None and getattr(bank, "books_qr_amount", False) is True
+    amount = Decimal(to_text(qr.amount, qr.currency)) if books and qr.amount is not None else None
+    return Ask(qr.qr_id, qr.currency, qr.multi_use, qr.issued_at, amount)
+
+
 async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable[[], float]) -> Asked:
     """Put one question; every failure comes back as a value, never as an exception."""
     at, started = clock(), timer()
     answer, failure = None, None
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
-            answer = await bank.check(Ask(qr.qr_id, qr.currency, qr.multi_use))
+            answer = await bank.check(question(bank, qr))
     except TimeoutError:
         failure = Failure("attempt", "unavailable", f"no answer within {ASK_TIMEOUT_S:.0f} s")
     except BankError as error:
         failure = _failure(error)
     except Exception as error:  # an adapter's bug must not end the worker, nor look like an answer
-        log.error(
-            "the adapter of bank %s failed: %s", qr.bank, error, exc_info=error, extra={"event_name": "adapter_error"}
-        )
-        failure = Failure("attempt", "error", f"{type(error).__name__}: {error}"[:ERROR_TEXT_LIMIT])
+        failure = Failure("attempt", "error", note_bug(qr.bank, error))
     return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from paysync_cli.language import _
-from paysync_cli.settings.keys import BANK_KEYS, BANK_NAME, SHOWN_BANK_OPTIONS, Key
-from paysync_cli.settings.masking import mask_url, passwords_in
+from paysync_cli.settings.keys import (
+    ADAPTERS_WITH_SHOWN_TABLES,
+    BANK_KEYS,
+    BANK_NAME,
+    NO_TYPOS,
+    SHOWN_BANK_OPTIONS,
+    USUAL_BANK_SECRETS,
+    Key,
+    names_a_secret,
+)
+from paysync_cli.settings.masking import MASK, mask_url, passwords_in
 from paysync_cli.settings.model import BankSettings, Origin
 from paysync_cli.settings.reading import NamesOrigin, Raw, Reading
 from paysync_cli.settings.sources import Table, Variables
@@ -19,12 +29,23 @@ PREFIX = "PAYSYNC_BANK_"
 _OF_NAME = {key.name: key for key in BANK_KEYS}
 
 
+@dataclass(frozen=True)
+class _SubTable:
+    """`[banks.<name>.<table>]` of one file."""
+
+    values: Mapping[str, Any]
+    file: Table
+
+
 def read_banks(
     reading: Reading, variables: Sequence[Variables], tables: Sequence[Table], *, due_margin_s: float | None
 ) -> dict[str, BankSettings | None]:
     """Every bank by name; None where it is wrong (the faults say how). `due_margin_s` is the general one."""
     found = _gather(reading, variables, tables)
-    return {name: _Block(reading, name, raws, found).settings(due_margin_s) for name, raws in found.items()}
+    return {
+        name: _Block(reading, name, raws, _sub_tables(tables, name), found).settings(due_margin_s)
+        for name, raws in found.items()
+    }
 
 
 def is_bank_variable(name: str) -> bool:
@@ -64,25 +85,45 @@ def _take(
             raws.setdefault(name, raw)
 
 
+def _sub_tables(tables: Sequence[Table], bank: str) -> dict[str, _SubTable]:
+    """Each sub-table whole, from the strongest file that has it: halves of two files would fit together by chance."""
+    found: dict[str, _SubTable] = {}
+    for table in tables:
+        for name, values in table.bank_tables.get(bank, {}).items():
+            found.setdefault(name, _SubTable(values, table))
+    return found
+
+
 class _Block:
     """One bank's texts on their way to its settings."""
 
-    def __init__(self, reading: Reading, bank: str, raws: Mapping[str, Raw], all_banks: Collection[str]) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        bank: str,
+        raws: Mapping[str, Raw],
+        tables: Mapping[str, _SubTable],
+        all_banks: Collection[str],
+    ) -> None:
         self.reading = reading
         self.bank = bank
         self.raws = raws
+        self.tables = tables
         self.all_banks = all_banks
 
     def settings(self, due_margin_s: float | None) -> BankSettings | None:
         faults_before = len(self.reading.findings.faults)
         values = {key.field: self._value(key, due_margin_s) for key in BANK_KEYS}
         options = {name: self._option(name, raw) for name, raw in self.raws.items() if name not in _OF_NAME}
+        self._note_tables(str(values["adapter"]))
         if "base_url" not in self.raws:
             self._fault_no_base_url()
         self._warn_of_plain_http(values["base_url"], values["environment"])
+        self._judge_unverified_tls(values["verify_tls"], values["environment"])
         if len(self.reading.findings.faults) > faults_before or values["due_margin_s"] is None:
             return None
-        return BankSettings(name=self.bank, options=options, **values)
+        tables = {name: table.values for name, table in self.tables.items()}
+        return BankSettings(name=self.bank, options=options, tables=tables, **values)
 
     def _value(self, key: Key, due_margin_s: float | None) -> Any:
         full = f"banks.{self.bank}.{key.name}"
@@ -106,12 +147,26 @@ class _Block:
             self.reading.note(full, raw.text, raw.origin)
         else:
             self.reading.note_secret(full, raw)
-        near = get_close_matches(name, list(_OF_NAME), n=1, cutoff=0.8)
-        if near:
+        near = [] if name in NO_TYPOS else get_close_matches(name, list(_OF_NAME), n=1, cutoff=0.8)
+        if near and name not in SHOWN_BANK_OPTIONS | USUAL_BANK_SECRETS:
             message = _("{where} goes to the adapter as it is; did you mean {near}?")
             message = message.format(where=raw.origin.spoken(), near=near[0])
             self.reading.findings.warn(message, code="unknown_setting")
         return raw.text
+
+    def _note_tables(self, adapter: str) -> None:
+        """Remember every value of the sub-tables; which of them are secrets only the adapter knows."""
+        for name, table in self.tables.items():
+            if name in _OF_NAME:
+                where = table.file.origin(f"banks.{self.bank}.{name}").spoken()
+                message = _("{where}: write text, a number or true/false.").format(where=where)
+                self.reading.findings.fault(message, code="invalid_setting")
+            for path, value in _leaves(table.values):
+                full = f"banks.{self.bank}.{name}.{path}"
+                if _is_secret(path, value):
+                    self.reading.keep_secret(str(value), str(value).strip())
+                shown = adapter in ADAPTERS_WITH_SHOWN_TABLES and not _is_secret(path, value)
+                self.reading.note(full, str(value) if shown else MASK, table.file.origin(full))
 
     def _fault_no_base_url(self) -> None:
         first = next(iter(self.raws.values()), None)
@@ -130,6 +185,37 @@ class _Block:
         if url.startswith("http://") and environment == "production" and not local:
             message = _("The bank {bank!r} is asked over http://: the credential travels unprotected.")
             self.reading.findings.warn(message.format(bank=self.bank), code="plain_http")
+
+    def _judge_unverified_tls(self, verified: bool | None, environment: str | None) -> None:
+        if verified is not False:
+            return
+        if environment == "certification":
+            message = _("The bank {bank!r} is asked WITHOUT verifying its certificate: anybody on the way may answer.")
+            self.reading.findings.warn(message.format(bank=self.bank), code="unverified_tls")
+        else:
+            message = _("The bank {bank!r}: verify_tls = false is for certification, and this is {environment}.")
+            message = message.format(bank=self.bank, environment=environment or "production")
+            hint = _("Name the bank's own authority with ca_bundle instead.")
+            self.reading.findings.fault(message, hint, code="invalid_setting")
+
+
+def _leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every value below a table with its dotted path; a list counts as one value."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{path}", leaf) for path, leaf in _leaves(value))
+        else:
+            yield name, value
+
+
+def holds_secret(tables: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a bank's sub-tables hold a value called like a secret."""
+    return any(_is_secret(path, value) for table in tables.values() for path, value in _leaves(table))
+
+
+def _is_secret(path: str, value: object) -> bool:
+    """Whether a value of a sub-table is called like a secret and is more than a placeholder for one."""
+    return names_a_secret(path.rpartition(".")[2]) and not (str(value).startswith("{") and str(value).endswith("}"))
 
 
 def _of_environment(values: Mapping[str, str]) -> dict[str, dict[str, str]]:

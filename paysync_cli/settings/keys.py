@@ -116,6 +116,14 @@ def _alert_urls(text: str) -> tuple[str, ...]:
     return urls
 
 
+def _ping_url(text: str) -> str:
+    """An address to call. Its path is the secret, so no message repeats it."""
+    wanted = text.strip()
+    if not re.fullmatch(r"https?://[^\s/?#]+([/?][^\s#]*)?", wanted, re.ASCII | re.IGNORECASE):
+        raise ValueError(_("a ping URL looks like https://host/path."))
+    return wanted
+
+
 BANK_NAME = re.compile(r"[a-z][a-z0-9]*", re.ASCII)
 
 
@@ -135,7 +143,8 @@ def _currency(text: str) -> str:
 
 def _base_url(text: str) -> str:
     wanted = text.strip().rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", wanted, re.ASCII | re.IGNORECASE):
+    # No @ at all: behind a raw / in a password the rest of it would pass for the path, which messages show.
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", wanted, re.ASCII | re.IGNORECASE):
         raise ValueError(_("it must look like https://host/path, without user, password, ? or #."))
     return wanted
 
@@ -213,6 +222,13 @@ KEYS: tuple[Key, ...] = (
     _key("tz", _text(parse_zone), None, _("Zone in which people see times; without it the machine's.")),
     _key("lang", _text(_language), None, _("Language for people: en or es.")),
     _key("alert_urls", _text(_alert_urls), "", _("Where alerts go: Apprise URLs, separated by spaces."), secret=True),
+    _key(
+        "ping_url",
+        _text(_ping_url),
+        None,
+        _("Called after a command of cron succeeded (healthchecks.io ...): one URL for each line of the crontab."),
+        secret=True,
+    ),
     _key("serve_token", _text(str.strip), None, _("Token for `paysync serve`."), secret=True),
     _key("read_only", _flag, "false", _("Refuse every change.")),
 )
@@ -237,8 +253,30 @@ BANK_KEYS: tuple[Key, ...] = tuple(
             "review",
             _("Payments of QRs that are not ours: review, or count when others share the credential."),
         ),
+        ("client_cert", "client_cert", _file, None, _("Our certificate for mutual TLS, a PEM file.")),
+        ("client_key", "client_key", _file, None, _("Its private key, a PEM file that nobody else can read.")),
+        ("ca_bundle", "ca_bundle", _file, None, _("Whose certificates are trusted, instead of the usual ones.")),
+        ("verify_tls", "verify_tls", _flag, "true", _("false only in certification: trust any certificate.")),
     )
 )
 
 # An adapter's keys that may be shown; every other one is taken for a secret.
-SHOWN_BANK_OPTIONS = frozenset(("username", "user", "merchant", "branch", "service", "scope"))
+SHOWN_BANK_OPTIONS = frozenset(
+    ("username", "user", "merchant", "branch", "service", "scope", "client_id", "token_url", "token_auth")
+)
+
+# Others that are nobody's misspelling, however near they come to a key that every bank has.
+USUAL_BANK_SECRETS = frozenset(("password", "aes_key", "api_key", "token", "client_secret"))
+
+# Adapters' keys that only look like one of BANK_KEYS mistyped.
+NO_TYPOS = frozenset(("account_id", "client_secret"))
+
+# Adapters whose sub-tables may be shown: they hold addresses and expressions, and secrets are refused there.
+ADAPTERS_WITH_SHOWN_TABLES = frozenset(("http",))
+
+_SECRET_NAME = re.compile(r".*(password|passwd|secret|api-?key|token|authorization|cookie|credential|pin)", re.ASCII)
+
+
+def names_a_secret(key: str) -> bool:
+    """Whether a key of a sub-table is called like something that nobody may see."""
+    return bool(_SECRET_NAME.fullmatch(key.lower().replace("_", "-")))

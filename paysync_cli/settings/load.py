@@ -6,16 +6,15 @@ Everything is read and judged before anything is raised, so that one run tells a
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from paysync_cli.errors import SettingsError, UsageError
+from paysync_cli.errors import Fault, SettingsError, UsageError
 from paysync_cli.language import _, ngettext
 from paysync_cli.settings import sources
-from paysync_cli.settings.banks import is_bank_variable, read_banks
+from paysync_cli.settings.banks import holds_secret, is_bank_variable, read_banks
 from paysync_cli.settings.database_url import sqlite_url
 from paysync_cli.settings.keys import BANK_KEYS, KEYS, SHOWN_BANK_OPTIONS, Key
 from paysync_cli.settings.model import BankSettings, Origin, OriginKind, Settings
@@ -28,13 +27,14 @@ _FILE_KEYS = frozenset(f"{key.name}_file" for key in KEYS if key.secret)
 
 
 class SettingsFaults(SettingsError):
-    """Settings that are wrong: every fault, and beside them the warnings."""
+    """Settings that are wrong: every fault, beside them the warnings, and the banks that are right."""
 
-    def __init__(self, findings: sources.Findings) -> None:
-        n = len(findings.faults)
+    def __init__(self, faults: Sequence[Fault], warnings: Sequence[Fault], banks: Mapping[str, BankSettings]) -> None:
+        n = len(faults)
         message = ngettext("{n} setting is wrong.", "{n} settings are wrong.", n).format(n=n)
-        super().__init__(message, faults=findings.faults)
-        self.warnings = tuple(findings.warnings)
+        super().__init__(message, faults=faults)
+        self.warnings = tuple(warnings)
+        self.banks = banks
 
 
 def load_settings(
@@ -138,16 +138,18 @@ class _Loader:
         banks = read_banks(self.reading, self.variables, self.tables, due_margin_s=values["due_margin_s"])
         self._check_default_bank(values["default_bank"], list(banks))
         self._warn_of_readable_files()
-        if self.reading.findings.faults:
-            raise SettingsFaults(self.reading.findings)
+        right = {name: bank for name, bank in banks.items() if bank is not None}
+        findings = self.reading.findings
+        if findings.faults:
+            raise SettingsFaults(findings.faults, findings.warnings, right)
         dotenv = [source.path for source in self.variables if source.path is not None]
         return Settings(
             **values,
-            banks={name: bank for name, bank in banks.items() if bank is not None},
+            banks=right,
             origins=self.reading.origins,
             entries=self.reading.entries([key.name for key in KEYS]),
             files=(*dotenv, *(table.path for table in self.tables)),
-            warnings=tuple(self.reading.findings.warnings),
+            warnings=tuple(findings.warnings),
             secret_texts=self.reading.secrets,
         )
 
@@ -214,7 +216,7 @@ class _Loader:
     def _look_for_unknown(self) -> None:
         for source in self.variables:
             for name in sorted(source.values):
-                if name.startswith(("PAYSYNC_", "PAYMENT_SYNC")) and not _is_known_variable(name):
+                if name.startswith(("PAYSYNC_", "PAYMENT_SYNC")) and not is_known_variable(name):
                     self._warn_of_unknown(source.origin(name))
         for table in self.tables:
             for name in table.values:
@@ -234,28 +236,21 @@ class _Loader:
 
     def _warn_of_readable_files(self) -> None:
         for table in self.tables:
-            if _holds_secret(table) and _readable_by_all(table.path):
-                message = _("{path} holds secrets and every user may read it: chmod 640.").format(path=table.path)
-                self.reading.findings.warn(message, code="readable_secrets")
+            if _holds_secret(table):
+                self.reading.findings.warn_if_readable_by_all(table.path)
 
 
-def _is_known_variable(name: str) -> bool:
+def is_known_variable(name: str) -> bool:
+    """Whether paysync reads a variable of this name."""
     return name in _VARIABLES or name in _FILE_VARIABLES or is_bank_variable(name)
 
 
 def _holds_secret(table: sources.Table) -> bool:
     open_keys = {key.name for key in BANK_KEYS} | SHOWN_BANK_OPTIONS
-    own = any(name in table.values for name in ("serve_token", "alert_urls"))
+    own = any(name in table.values for name in ("serve_token", "alert_urls", "ping_url"))
     urls = any("@" in table.values.get(name, "") for name in ("redis_url", "database_url"))
     banks = any(name not in open_keys and not name.endswith("_file") for keys in table.banks.values() for name in keys)
-    return own or urls or banks
-
-
-def _readable_by_all(path: Path) -> bool:
-    try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
+    return own or urls or banks or any(map(holds_secret, table.bank_tables.values()))
 
 
 def _names_a_setting(line: str) -> bool:

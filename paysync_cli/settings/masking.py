@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 MASK = "***"
 
+_GUESSABLE = 12  # shorter parts of a path are words such as `ping`
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)//", re.ASCII)
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?![^\s:@/]*:?\*\*\*@)[^\s'\"<>]*@")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]*\](:[0-9]{1,5})?", re.ASCII)
@@ -53,6 +55,18 @@ def passwords_in(url: str) -> frozenset[str]:
         if name not in _SHOWN_PARAMETERS:
             found.add(value)
     return frozenset(found | {unquote(piece) for piece in found}) - {""}
+
+
+def mask_ping_url(url: str) -> str:
+    """The URL with `***` for its path, which is the secret of such services."""
+    scheme, _separator, rest = mask_url(url).partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest, maxsplit=1)[0]}/{MASK}"
+
+
+def secrets_of_ping_url(url: str) -> frozenset[str]:
+    """What is secret of it: all of it, and every part of its path that is long enough to be one."""
+    parts = re.split(r"[/?#&=]", url.partition("://")[2].partition("/")[2])
+    return passwords_in(url) | {url} | {part for part in parts if len(part) >= _GUESSABLE}
 
 
 def redact(text: str, secrets: Collection[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import time
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from paysync_cli.errors import Fault
@@ -53,7 +54,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class BankSettings:
-    """One bank. `options` are the adapter's own keys as text (username, password, aes_key, ...)."""
+    """One bank. `options` are the adapter's own keys as text (username, password, aes_key, ...), `tables` its
+    sub-tables as TOML tells them.
+    """
 
     name: str
     adapter: str
@@ -66,7 +69,12 @@ class BankSettings:
     rate_per_s: float
     concurrency: int
     foreign_qrs: str  # "review" | "count": what to do with payments of QRs that are not ours
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    ca_bundle: Path | None = None
+    verify_tls: bool = True  # false only in certification
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class Settings:
     tz: ZoneInfo | None  # None: the machine's
     lang: str | None
     alert_urls: tuple[str, ...] = field(repr=False)
+    ping_url: str | None = field(repr=False)
     serve_token: str | None = field(repr=False)
     read_only: bool
     banks: Mapping[str, BankSettings]

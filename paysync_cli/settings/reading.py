@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from paysync_cli.language import _
 from paysync_cli.settings.keys import Key
-from paysync_cli.settings.masking import MASK, mask_url, passwords_in
+from paysync_cli.settings.masking import MASK, mask_ping_url, mask_url, passwords_in, secrets_of_ping_url
 from paysync_cli.settings.model import Entry, Origin, OriginKind
-from paysync_cli.settings.sources import Findings, read_secret_file
+from paysync_cli.settings.sources import Findings, read_secret_file, secret_path
 
 URL_KEYS = ("redis_url", "database_url")
 _SHORTEST_SECRET = 5  # shorter ones would tear ordinary words out of messages
@@ -54,11 +54,14 @@ class Reading:
         if name in texts:
             message = _("{where}: set the value or the file, not both.").format(where=where)
             self.findings.fault(message, code="invalid_setting")
+        path = secret_path(texts[file_name], folder)
         try:
-            return Raw(read_secret_file(texts[file_name], folder), origin(file_name), folder)
+            content = read_secret_file(path)
         except ValueError as problem:
             self.findings.fault(f"{where}: {problem}", code="invalid_setting")
             return None
+        self.findings.warn_if_readable_by_all(path)
+        return Raw(content, origin(file_name), folder)
 
     def value(self, key: Key, raw: Raw) -> Any:
         """The text in its type; None and a fault when it cannot be read."""
@@ -100,6 +103,9 @@ class Reading:
             self.keep_secret(*pieces)
             shown = " ".join(f"{piece.partition('://')[0]}://{MASK}" if "://" in piece else MASK for piece in pieces)
             self.note(key.name, shown, raw.origin)
+        elif key.name == "ping_url":
+            self.keep_secret(*secrets_of_ping_url(text))
+            self.note(key.name, mask_ping_url(text) if "://" in text else MASK, raw.origin)
         elif key.secret:
             self.note_secret(key.name, raw)
         else:

@@ -22,11 +22,15 @@ _EXAMPLES = {
     "tz": "America/La_Paz",
     "lang": "es",
     "alert_urls": "mailto://...",
+    "ping_url": "https://hc-ping.com/...",
     "serve_token": "...",
     "adapter": "baneco",
     "base_url": "https://...",
     "account": "...",
     "due_margin": "2m",
+    "client_cert": "/etc/paysync/bank.crt",
+    "client_key": "/etc/paysync/bank.key",
+    "ca_bundle": "/etc/paysync/bank-ca.crt",
 }
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,12 +56,15 @@ class Variables:
 
 @dataclass
 class Table:
-    """One TOML file: `values` by key, `banks` by bank and key, all as text."""
+    """One TOML file: `values` by key, `banks` by bank and key, all as text; `bank_tables` are the sub-tables of banks,
+    `[banks.<name>.<table>]`, as TOML tells them.
+    """
 
     kind: OriginKind
     path: Path
     values: dict[str, str] = field(default_factory=dict)
     banks: dict[str, dict[str, str]] = field(default_factory=dict)
+    bank_tables: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def origin(self, name: str) -> Origin:
         return Origin(self.kind, name, self.path)
@@ -78,6 +82,16 @@ class Findings:
 
     def warn(self, message: str, hint: str | None = None, code: str = "settings") -> None:
         self.warnings.append(Fault(code, message, hint))
+
+    def warn_if_readable_by_all(self, path: Path) -> None:
+        """Warn of a file with secrets that every user of the machine may read."""
+        try:
+            exposed = bool(path.stat().st_mode & stat.S_IROTH)
+        except OSError:
+            return
+        if exposed:
+            message = _("{path} holds secrets and every user may read it: chmod 640.").format(path=path)
+            self.warn(message, code="readable_secrets")
 
 
 def from_environment(environ: Mapping[str, str], cwd: Path | None) -> Variables:
@@ -136,9 +150,12 @@ def _take_banks(table: Table, banks: Any, findings: Findings) -> None:
         )
         return
     for bank, keys in banks.items():
-        texts = table.banks.setdefault(bank, {})
+        texts, tables = table.banks.setdefault(bank, {}), table.bank_tables.setdefault(bank, {})
         for name, value in keys.items():
-            _take(texts, name, value, table.origin(f"banks.{bank}.{name}"), findings)
+            if isinstance(value, dict):
+                tables[name] = value
+            else:
+                _take(texts, name, value, table.origin(f"banks.{bank}.{name}"), findings)
 
 
 def _take(texts: dict[str, str], name: str, value: Any, origin: Origin, findings: Findings) -> None:
@@ -192,11 +209,14 @@ def _unreadable(path: Path, findings: Findings, *, required: bool) -> None:
         )
 
 
-def read_secret_file(text: str, folder: Path | None) -> str:
-    """The content of the file a `..._FILE` setting names, without its last line end. Raises ValueError."""
+def secret_path(text: str, folder: Path | None) -> Path:
+    """The file that a `..._FILE` setting names."""
     path = Path(text.strip()).expanduser()
-    if folder is not None:
-        path = folder / path
+    return path if folder is None else folder / path
+
+
+def read_secret_file(path: Path) -> str:
+    """The content of a secret's file, without its last line end. Raises ValueError."""
     try:
         content = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from paysync_cli.language import _
 from paysync_cli.views.base import View
 from paysync_cli.views.page import Page
 
@@ -13,20 +14,33 @@ NAME = "sim"
 
 
 class SimulatorView(View):
-    """`options` are the adapter's own keys; `as_env` asks for `export` lines instead of TOML."""
+    """`blocks` are the keys of a bank's block, one for each dialect; the first is meant, the others are comments: with
+    several banks every command would have to name one. `as_env` asks for `export` lines instead of TOML.
+    """
 
-    def __init__(self, url: str, options: Mapping[str, str], *, as_env: bool) -> None:
-        self.settings = {"adapter": "baneco", "base_url": url, "environment": "certification", **options}
+    def __init__(self, blocks: Sequence[Mapping[str, str]], *, as_env: bool) -> None:
+        self.blocks = blocks
         self.as_env = as_env
 
     def data(self) -> object:
-        return {"bank": NAME, "settings": self.settings}
+        dialects = {block["adapter"]: dict(block) for block in self.blocks}
+        return {"bank": NAME, "settings": dict(self.blocks[0]), "dialects": dialects}
 
     def human(self, page: Page) -> None:
+        first, *others = self.blocks
+        for line in self._lines(first):
+            page.line(line)
+        for block in others:
+            page.line("")
+            page.line("# " + _("The same bank, asked as {adapter}:").format(adapter=block["adapter"]))
+            for line in self._lines(block):
+                page.line(f"# {line}")
+
+    def _lines(self, block: Mapping[str, str]) -> Iterator[str]:
         if not self.as_env:
-            page.line(f"[banks.{NAME}]")
-        for key, value in self.settings.items():
-            page.line(_export(key, value) if self.as_env else f"{key} = {json.dumps(value)}")
+            yield f"[banks.{NAME}]"
+        for key, value in block.items():
+            yield _export(key, value) if self.as_env else f"{key} = {json.dumps(value)}"
 
 
 def _export(key: str, value: str) -> str:

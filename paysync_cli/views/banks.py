@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from paysync_cli.banks.registry import Adapter
 from paysync_cli.language import _
 from paysync_cli.services.bank_desk import BankReport, Tested
 from paysync_cli.services.gate import Limits
 from paysync_cli.views.base import ListView, View
+from paysync_cli.views.breaker import breaker_fields
 from paysync_cli.views.page import BAD, GOOD, NOTICE, Column, Page, Styled
 
 WHY = {
+    "adapter_broken": _("adapter broken"),
     "credential_stopped": _("credential stopped"),
     "paused": _("paused"),
     "breaker_open": _("does not answer"),
@@ -21,11 +24,15 @@ WHY = {
 
 @dataclass(frozen=True)
 class BanksView(ListView):
+    """The configured banks, and beside them which adapters are installed."""
+
     reports: Sequence[BankReport]
+    adapters: Sequence[Adapter]
     columns = ("name", "adapter", "environment", "state", "rate_per_s", "concurrency", "open", "due")
 
     def data(self) -> object:
-        return {"items": [bank_fields(report) for report in self.reports]}
+        adapters = [{"name": one.name, "package": one.package, "error": one.error} for one in self.adapters]
+        return {"items": [bank_fields(report) for report in self.reports], "adapters": adapters}
 
     def rows(self) -> Iterable[Mapping[str, object]]:
         for report in self.reports:
@@ -36,9 +43,17 @@ class BanksView(ListView):
         page.table(
             [_("Bank"), _("State"), Column(_("Open"), right=True), Column(_("Due"), right=True), _("Limits"),
              _("Adapter"), _("Environment")],
-            [(r.name, _state(r), r.open_qrs, r.due, _spoken(r.limits), r.adapter, r.environment) for r in self.reports],
+            [(r.name, _state(r), r.open_qrs, r.due, limits_words(r.limits), r.adapter, r.environment)
+             for r in self.reports],
             empty=_("no bank is configured"),
         )  # fmt: skip
+        for report in self.reports:
+            if report.adapter_error is not None:
+                page.line(Styled(f"{report.name}: {report.adapter_error}", BAD))
+        used = {report.adapter for report in self.reports}
+        for adapter in self.adapters:
+            if adapter.error is not None and adapter.name not in used:
+                page.line(Styled(adapter.error, NOTICE))
 
 
 @dataclass(frozen=True)
@@ -54,17 +69,19 @@ class BankView(View):
             (_("Bank"), f"{report.name} ({report.adapter}, {report.environment})"),
             (_("Address"), report.base_url),
             (_("State"), _state(report)),
-            (_("Limits"), _spoken(report.limits)),
+            (_("Limits"), limits_words(report.limits)),
             (_("Open QRs"), report.open_qrs),
             (_("Due now"), report.due),
             (_("Day lists read up to"), report.swept.day.isoformat() if report.swept.day else None),
             (_("Last sweep"), report.swept.at),
         ]
         if report.limits != report.settings_limits:
-            pairs.insert(4, (_("Limits in the settings"), _spoken(report.settings_limits)))
+            pairs.insert(4, (_("Limits in the settings"), limits_words(report.settings_limits)))
         if report.breaker is not None:
             pairs.append((_("In flight"), report.breaker.in_flight))
             pairs.append((_("Failures in a row"), report.breaker.failures))
+        if report.adapter_error is not None:
+            pairs.append((_("Adapter"), Styled(report.adapter_error, BAD)))
         if state is not None and state.paused_at is not None:
             pairs += [(_("Paused by"), state.paused_by), (_("Paused until"), state.paused_until),
                       (_("Reason"), state.pause_reason)]  # fmt: skip
@@ -118,15 +135,16 @@ class LimitsView(View):
         return {"bank": self.bank, "rate_per_s": self.limits.rate_per_s, "concurrency": self.limits.concurrency}
 
     def human(self, page: Page) -> None:
-        page.line(f"{self.bank}: {_spoken(self.limits)}")
+        page.line(f"{self.bank}: {limits_words(self.limits)}")
 
 
 def bank_fields(report: BankReport) -> dict[str, object]:
     """One bank for scripts."""
-    state, breaker = report.state, report.breaker
+    state = report.state
     return {
         "name": report.name,
         "adapter": report.adapter,
+        "adapter_error": report.adapter_error,
         "environment": report.environment,
         "base_url": report.base_url,
         "state": report.closed or "open",
@@ -141,15 +159,7 @@ def bank_fields(report: BankReport) -> dict[str, object]:
         "pause_reason": state.pause_reason if state else None,
         "stopped_at": state.stopped_at if state else None,
         "stop_reason": state.stop_reason if state else None,
-        "breaker": None
-        if breaker is None
-        else {
-            "state": breaker.state,
-            "failures": breaker.failures,
-            "probe_in_s": breaker.opens_in_s,
-            "ramp_per_s": breaker.ramp_per_s,
-            "in_flight": breaker.in_flight,
-        },
+        "breaker": breaker_fields(report.breaker),
         "swept_day": report.swept.day.isoformat() if report.swept.day else None,
         "last_sweep": report.swept.at,
     }
@@ -161,5 +171,6 @@ def _state(report: BankReport) -> Styled:
     return Styled(WHY.get(report.closed, report.closed), NOTICE if report.closed == "paused" else BAD)
 
 
-def _spoken(limits: Limits) -> str:
+def limits_words(limits: Limits) -> str:
+    """The limits in words."""
     return _("{rate:g}/s, {n} at once").format(rate=limits.rate_per_s, n=limits.concurrency)

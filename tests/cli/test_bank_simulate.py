@@ -29,7 +29,7 @@ DEFAULTS = {
 
 
 @contextmanager
-def simulating(folder: Path, *arguments: str, lines: int = 7) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def simulating(folder: Path, *arguments: str, lines: int = 36) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running `bank simulate` on a free port, and the first lines of its output."""
     process = start_paysync("bank", "simulate", "--port", "0", *arguments, cwd=folder)
     assert process.stdout is not None
@@ -63,10 +63,44 @@ def test_the_block_is_a_good_configuration(tmp_path: Path) -> None:
     assert (checked.status, checked.err) == (0, ""), checked.out
 
 
+LINES = {"baneco": 7, "bnb": 6, "sip": 8, "pix": 9}
+
+
+@pytest.mark.parametrize("dialect", LINES)
+def test_each_dialect_is_a_good_configuration(tmp_path: Path, dialect: str) -> None:
+    with simulating(tmp_path, "--quiet", "--dialect", dialect, lines=LINES[dialect]) as (_process, shown):
+        assert tomllib.loads(shown)["banks"]["sim"]["adapter"] == dialect
+        (tmp_path / "paysync.toml").write_text(shown, encoding="utf-8")
+        checked = run_paysync("config", "check", cwd=tmp_path)
+        assert (checked.status, checked.err) == (0, ""), checked.out
+        home = {"PAYSYNC_HOME": str(tmp_path / "home")}
+        assert run_paysync("db", "upgrade", "--yes", cwd=tmp_path, env=home).status == 0
+        tested = run_paysync("bank", "test", "sim", cwd=tmp_path, env=home)
+        assert tested.status == 0, tested
+
+
+def test_the_other_dialects_are_comments(tmp_path: Path) -> None:
+    with simulating(tmp_path) as (_process, shown):
+        pass
+    said = [part.split("\n", 1) for part in shown.split("\n\n")[1:]]
+    assert [title for title, _block in said] == [
+        f"# The same bank, asked as {dialect}:" for dialect in ("bnb", "sip", "pix")
+    ]
+    for _title, block in said:
+        parsed = tomllib.loads(block.replace("# ", ""))["banks"]["sim"]
+        assert parsed["base_url"].startswith("http://127.0.0.1:")
+
+
+def test_an_unknown_dialect(tmp_path: Path) -> None:
+    ended = run_paysync("bank", "simulate", "--dialect", "swift", cwd=tmp_path)
+    assert (ended.status, ended.out) == (2, "")
+    assert "--dialect 'swift' is not one of baneco, bnb, sip, pix." in ended.err
+
+
 def test_env_lines_are_shell(tmp_path: Path) -> None:
     scenario = tmp_path / "s.toml"
     scenario.write_text('[credential]\npassword = "it\'s $HOME"\n', encoding="utf-8")
-    with simulating(tmp_path, "--env", "--scenario", str(scenario), lines=6) as (_process, shown):
+    with simulating(tmp_path, "--env", "--scenario", str(scenario), lines=32) as (_process, shown):
         script = f"{shown}\nenv -0"
         done = subprocess.run(
             ["sh", "-c", script], env=clean_environment(tmp_path), capture_output=True, text=True, check=True
@@ -91,6 +125,8 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     assert rest == ""
     assert (found["command"], found["status"], found["data"]["bank"]) == ("bank simulate", "ok", "sim")
     assert found["data"]["settings"].keys() == DEFAULTS.keys() | {"base_url"}
+    assert found["data"]["dialects"].keys() == {"baneco", "bnb", "sip", "pix"}
+    assert found["data"]["dialects"]["baneco"] == found["data"]["settings"]
 
 
 def test_scenario_plays(tmp_path: Path) -> None:

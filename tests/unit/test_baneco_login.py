@@ -13,8 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from paysync_cli.banks.baneco import BanecoBank, encrypt, lifetime_s, validate_options
+from paysync_cli.banks.baneco import BanecoBank, encrypt, validate_options
 from paysync_cli.banks.base import BankError, BankTools, Refused, Throttled, Unavailable
+from paysync_cli.banks.bearer import jwt_lifetime_s
 from paysync_cli.banks.session import Session, Token
 from paysync_cli.errors import SettingsError
 from paysync_cli.payments.qr import Ask
@@ -452,14 +453,14 @@ NOW_S = START.timestamp()
     ],
 )
 def test_lifetime_of_a_token(claims: dict[str, object], lifetime: float) -> None:
-    assert lifetime_s(jwt(**claims), START) == lifetime
+    assert jwt_lifetime_s(jwt(**claims), START, 1800) == lifetime
 
 
 @pytest.mark.parametrize(
     "token", ["opaque", "a.b.c", "..", "a.Ww==.c", "a.W10.c", "a.\u00f1.c", "a." + "W" * 5000 + ".c"]
 )
 def test_lifetime_of_what_is_no_jwt(token: str) -> None:
-    assert lifetime_s(token, START) == 1800
+    assert jwt_lifetime_s(token, START, 1800) == 1800
 
 
 def test_sent_at_is_after_the_login_and_before_the_answer() -> None:

@@ -508,6 +508,95 @@ def test_a_near_miss_of_a_bank_key_is_warned_of(places: Places) -> None:
     assert "did you mean timezone" in settings.warnings[0].message
 
 
+@pytest.mark.parametrize("key", ["CLIENT_SECRET", "CLIENT_ID", "API_KEY", "TOKEN", "USERNAME"])
+def test_an_adapters_usual_key_is_no_near_miss(places: Places, key: str) -> None:
+    assert places.load(BANK | {f"PAYSYNC_BANK_BANECO_{key}": "x"}).warnings == ()
+
+
+# -- sub-tables of banks
+
+TABLES = """
+[banks.andes]
+adapter = "http"
+base_url = "https://andes.example"
+[banks.andes.status]
+path = "/qrs/{qr_id}"
+words = { OPEN = "unpaid", 1 = "paid" }
+[banks.andes.status.query]
+list = [1, "2", true]
+"""
+
+
+def test_sub_tables_come_as_toml_tells_them(places: Places) -> None:
+    path = places.write(OriginKind.PROJECT_FILE, TABLES)
+    settings = places.load()
+    assert settings.banks["andes"].tables == {
+        "status": {
+            "path": "/qrs/{qr_id}",
+            "words": {"OPEN": "unpaid", "1": "paid"},
+            "query": {"list": [1, "2", True]},
+        }
+    }
+    assert settings.banks["andes"].options == {}
+    origin = settings.origins["banks.andes.status.words.OPEN"]
+    assert (origin.kind, origin.path) == (OriginKind.PROJECT_FILE, path)
+    shown = {entry.key: entry.shown for entry in settings.entries}
+    assert shown["banks.andes.status.words.1"] == "paid"
+    assert shown["banks.andes.status.path"] == "/qrs/{qr_id}"
+
+
+def test_a_sub_table_comes_whole_from_the_strongest_file_that_has_it(places: Places) -> None:
+    places.write(OriginKind.PROJECT_FILE, "[banks.andes.status]\npath = '/mine'\n")
+    places.write(OriginKind.USER_FILE, TABLES + "[banks.andes.ping]\npath = '/ping'\n")
+    bank = places.load().banks["andes"]
+    assert bank.tables == {"status": {"path": "/mine"}, "ping": {"path": "/ping"}}
+    assert bank.base_url == "https://andes.example"
+
+
+def test_sub_tables_of_other_adapters_are_not_shown(places: Places) -> None:
+    places.write(OriginKind.PROJECT_FILE, TABLES.replace('"http"', '"other"'))
+    shown = {entry.key: entry.shown for entry in places.load().entries}
+    assert shown["banks.andes.status.path"] == "***"
+
+
+@pytest.mark.parametrize("key", ["client_secret", "X-Api-Key", "PASSWORD", "session_token", "Authorization", "Cookie"])
+def test_what_is_called_like_a_secret_is_kept_out_of_everything(places: Places, key: str) -> None:
+    """Also where no secret belongs: somebody will write it there all the same."""
+    path = places.write(OriginKind.PROJECT_FILE, TABLES + f"[banks.andes.headers]\n{key} = 'canary-secret'\n")
+    settings = places.load()
+    assert "canary-secret" in settings.secret_texts
+    assert "canary" not in repr(settings) + repr(settings.banks) + repr(settings.entries)
+    assert settings.warnings == ()
+    path.chmod(0o644)
+    assert [warning.code for warning in places.load().warnings] == ["readable_secrets"]
+
+
+def test_a_placeholder_is_no_secret(places: Places) -> None:
+    file = places.write(OriginKind.PROJECT_FILE, TABLES + "[banks.andes.headers]\nX-Api-Key = '{api_key}'\n")
+    file.chmod(0o644)
+    assert places.load().warnings == ()
+    shown = {entry.key: entry.shown for entry in places.load().entries}
+    assert shown["banks.andes.headers.X-Api-Key"] == "{api_key}"
+    assert not any("api_key" in text for text in places.load().secret_texts)
+
+
+def test_faults_carry_the_banks_that_are_right(places: Places) -> None:
+    with pytest.raises(SettingsFaults) as caught:
+        places.load(BANK | {"PAYSYNC_JITTER": "lots", "PAYSYNC_BANK_OTHER_PASSWORD": "x"})
+    assert list(caught.value.banks) == ["baneco"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_secret_file_that_all_may_read_is_warned_of(places: Places, mode: int) -> None:
+    secret = places.root / "secret"
+    secret.write_text("s3cret")
+    secret.chmod(mode)
+    for name in ("PAYSYNC_BANK_BANECO_CLIENT_SECRET_FILE", "PAYSYNC_SERVE_TOKEN_FILE"):
+        warnings = places.load(BANK | {name: str(secret)}).warnings
+        assert [warning.code for warning in warnings] == (["readable_secrets"] if mode == 0o644 else [])
+        assert all(str(secret) in warning.message for warning in warnings)
+
+
 @pytest.mark.parametrize(
     ("url", "environment", "warned"),
     [

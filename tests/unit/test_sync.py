@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -646,12 +647,23 @@ def test_an_answer_carries_its_row_seq_moment_and_duration() -> None:
         (Throttled("slow", 1e9), Failure("wait", "throttled", "slow", 3600.0)),
         (Throttled("slow"), Failure("wait", "throttled", "slow", 30.0)),
         (Refused("no"), Failure("wait", "refused", "no", 60.0)),
-        (KeyError("x"), Failure("attempt", "error", "KeyError: 'x'")),
     ],
 )
 def test_every_failure_comes_back_with_its_price(error: Exception, failure: Failure) -> None:
     result = asked(error)
     assert (result.answer, result.failure) == (None, failure)
+
+
+def test_an_adapters_bug_is_told_by_its_place_and_not_by_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    """What it was given may be in its words, and the credential is among that."""
+    result = asked(ValueError("canary-secret"))
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.outcome) == ("attempt", "error")
+    assert re.fullmatch(r"ValueError in \w+\.py, line \d+", result.failure.message)
+    (record,) = caplog.records
+    assert (record.message, record.exc_info) == (f"the adapter of bank sim failed: {result.failure.message}", None)
+    assert any("sync.py" in frame for frame in record.stack)
+    assert "canary" not in str(vars(record))
 
 
 def test_a_bank_that_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""A bank to practise with: a real HTTP server that speaks Baneco's wire format, driven by a scenario.
+"""A bank to practise with: a real HTTP server, driven by a scenario, that speaks the wire formats of Baneco, BNB, SIP
+and PIX about the same QRs, each on its own paths (see `dialects`).
 
 Three ways to run it:
 
@@ -10,6 +11,7 @@ Without a scenario every QR id is known and unpaid until somebody pays it throug
 
     POST /_simulator/pay/{qr}       {"amount": "100.50", "currency": "BOB"}, any key of a scenario's payment
     POST /_simulator/cancel/{qr}
+    POST /_simulator/expire/{qr}    for the formats that have a word for it
     POST /_simulator/scenario       a scenario as JSON, added to what is there (see `scenario`)
     POST /_simulator/reset          forget QRs, payments, faults, counts and tokens
     POST /_simulator/unlock         after too many refused logins

@@ -11,11 +11,13 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from paysync_cli.banks.simulator.bank import HTML_NOT_FOUND, Call, Out, SimulatedBank
+from paysync_cli.banks.simulator.bank import SimulatedBank
+from paysync_cli.banks.simulator.dialects import DIALECTS, Dialect
 from paysync_cli.banks.simulator.fields import ScenarioError, span_s
 from paysync_cli.banks.simulator.scenario import FaultPlan, read_scenario
+from paysync_cli.banks.simulator.talk import HTML, UNAUTHORIZED, Asked, Call, Out, said
 from paysync_cli.banks.simulator.traffic import Traffic
-from paysync_cli.banks.wire import compact_json, parse_json
+from paysync_cli.banks.wire import parse_json
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,21 +25,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CloseConnection = Callable[[Scope], None]
 
 CONTROL = "/_simulator/"
-GATEWAY = "/ApiGateway"  # the certification host's prefix; case matters, as it does there
 MAX_REQUEST = 16 * 1024 * 1024
-HTML = "text/html; charset=utf-8"
 PAGE = b"<!DOCTYPE html><html><head><title>Mantenimiento</title></head><body>Volvemos pronto</body></html>"
-NOT_FOUND = Out(404, HTML_NOT_FOUND, HTML)
+NOT_FOUND = Out(
+    404, b"<!DOCTYPE html><html><head><title>404 - File or directory not found.</title></head></html>", HTML
+)
 
-_STATUS_PATHS = ("/api/qrsimple/v2/statusQR/", "/api/qrsimple/statusQR/")
-_PAID_PATHS = ("/api/qrsimple/v2/paidQR/", "/api/qrsimple/paidQR/")
-_FIXED_PATHS = {
-    ("POST", "/api/authentication/authenticate"): ("login", ""),
-    ("GET", "/api/authentication/encrypt"): ("encrypt", "encrypt"),
-    ("GET", "/api/authentication/decrypt"): ("encrypt", "decrypt"),
-    ("POST", "/api/qrsimple/generateQR"): ("generate", ""),
-    ("DELETE", "/api/qrsimple/cancelQR"): ("cancel", ""),
-}
 _UNANSWERED = ("hang", "down", "truncated")
 
 
@@ -52,19 +45,19 @@ class SimulatorApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        path = scope["raw_path"].decode("latin-1").removeprefix(GATEWAY)
+        path = scope["raw_path"].decode("latin-1")
+        body = b"" if scope["method"] == "GET" else await _body(receive)
         if path.startswith(CONTROL):
-            await _send(send, self._control(scope["method"], path, await _body(receive)))
+            await _send(send, self._control(scope["method"], path, body))
             return
-        call = _understand(scope, path)
-        if call is None:
+        asked = Asked(scope["method"], path, scope["query_string"].decode("latin-1"), scope["headers"], body)
+        dialect, call = _understand(asked)
+        if dialect is None or call is None:
             await _send(send, NOT_FOUND)
             return
-        if call.method != "GET":
-            call = Call(call.name, call.method, call.subject, call.query, call.bearer, await _body(receive))
-        await self._serve(call, scope, receive, send)
+        await self._serve(dialect, call, scope, receive, send)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, dialect: Dialect, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         delay_ms, fault = self.bank.fault_for(call)
         traffic, outcome = self.traffic, "gone"
         traffic.begin(call.name, call.subject)
@@ -73,24 +66,28 @@ class SimulatorApp:
                 return
             if fault is not None and fault.kind in _UNANSWERED:
                 outcome = fault.kind
-                await self._break_off(fault.kind, call, scope, receive, send)
+                await self._break_off(fault.kind, dialect, call, scope, receive, send)
                 return
-            out = self._out(call, fault)
+            out = self._out(dialect, call, fault)
             outcome = str(out.status)
             await _send(send, out)
         finally:
             traffic.end(call.name, call.subject, outcome, self.bank.now())
 
-    def _out(self, call: Call, fault: FaultPlan | None) -> Out:
+    def _out(self, dialect: Dialect, call: Call, fault: FaultPlan | None) -> Out:
         if fault is None:
-            return self.bank.answer(call)
+            return dialect.answer(self.bank, call)
         if fault.kind in ("status_code", "no_status"):
-            return self.bank.answer(call, fault)
+            return dialect.answer(self.bank, call, fault)
+        if fault.kind in ("error_code", "login_refused"):
+            return dialect.refusal(fault)
         return _faulty(fault, self.bank)
 
-    async def _break_off(self, kind: str, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _break_off(
+        self, kind: str, dialect: Dialect, call: Call, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if kind == "truncated":
-            out = self.bank.answer(call)
+            out = dialect.answer(self.bank, call)
             await _send_head(send, out)
             await send({"type": "http.response.body", "body": out.body[: len(out.body) // 2], "more_body": True})
         if kind != "hang":
@@ -100,11 +97,11 @@ class SimulatorApp:
     def _control(self, method: str, path: str, body: bytes) -> Out:
         action, _, subject = path.removeprefix(CONTROL).partition("/")
         try:
-            return _said(self._act(method, action, unquote(subject), body))
+            return said(self._act(method, action, unquote(subject), body))
         except ScenarioError as error:
-            return _said({"error": error.message}, 400)
+            return said({"error": error.message}, 400)
         except ValueError as error:
-            return _said({"error": f"the body is not JSON: {error}"}, 400)
+            return said({"error": f"the body is not JSON: {error}"}, 400)
 
     def _act(self, method: str, action: str, subject: str, body: bytes) -> object:
         bank = self.bank
@@ -118,6 +115,8 @@ class SimulatorApp:
             return {"id": payment.id, "qr": payment.qr_id, "paid_at": payment.plan.at.isoformat()}
         if (method, action) == ("POST", "cancel") and subject:
             bank.cancel(subject)
+        elif (method, action) == ("POST", "expire") and subject:
+            bank.expire(subject)
         elif (method, action) == ("POST", "scenario"):
             bank.load(read_scenario(found, bank.now()))
         elif (method, action) == ("POST", "reset"):
@@ -134,36 +133,16 @@ class SimulatorApp:
         self.traffic = Traffic()
 
 
-def _understand(scope: Scope, path: str) -> Call | None:
-    method = scope["method"]
-    name, subject = _FIXED_PATHS.get((method, path), ("", ""))
-    if not name and method == "GET":
-        name, subject = _by_prefix(path)
-    if not name:
-        return None
-    return Call(name, method, subject, scope["query_string"].decode("latin-1"), _bearer(scope))
-
-
-def _by_prefix(path: str) -> tuple[str, str]:
-    for name, prefixes in (("status", _STATUS_PATHS), ("paid", _PAID_PATHS)):
-        for prefix in prefixes:
-            if path.startswith(prefix):
-                return name, unquote(path[len(prefix) :])
-    return "", ""
-
-
-def _bearer(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            return str(value.decode("latin-1").removeprefix("Bearer "))
-    return ""
+def _understand(asked: Asked) -> tuple[Dialect | None, Call | None]:
+    for dialect in DIALECTS.values():
+        call = dialect.understand(asked)
+        if call is not None:
+            return dialect, call
+    return None, None
 
 
 def _faulty(fault: FaultPlan, bank: SimulatedBank) -> Out:
     kind = fault.kind
-    if kind in ("error_code", "login_refused"):
-        message = fault.message or ("Usuario o contraseña incorrectos" if kind == "login_refused" else "Error interno")
-        return _said({"responseCode": 1 if fault.code is None else fault.code, "message": message})
     if kind == "throttled":
         wait = _retry_after(fault.retry_after, bank)
         return Out(429, b"", headers=(("retry-after", wait),) if wait else ())
@@ -175,7 +154,7 @@ def _faulty(fault: FaultPlan, bank: SimulatedBank) -> Out:
         return Out(200, _bomb(), headers=(("content-encoding", "gzip"),))
     return {
         "html": Out(200, PAGE, HTML),
-        "unauthorized": Out(401, b"", headers=(("www-authenticate", "Bearer"),)),
+        "unauthorized": UNAUTHORIZED,
         "forbidden": Out(403, PAGE, HTML),
         "server_error": Out(fault.status or 500, PAGE, HTML),
         "not_found": NOT_FOUND,
@@ -193,10 +172,6 @@ def _retry_after(wanted: str | None, bank: SimulatedBank) -> str | None:
     if wanted is None or not wanted.startswith("date:"):
         return wanted
     return format_datetime(bank.now() + timedelta(seconds=span_s(wanted[5:], "retry_after")), usegmt=True)
-
-
-def _said(value: object, status: int = 200) -> Out:
-    return Out(status, compact_json(value, limit=1 << 30).encode())
 
 
 async def _body(receive: Receive) -> bytes:

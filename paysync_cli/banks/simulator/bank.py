@@ -1,4 +1,4 @@
-"""The simulated bank itself: QRs, payments, users and tokens, and its answers in Baneco's format. No network here.
+"""The simulated bank itself: QRs, payments, users and tokens. No network here, and no wire format: `dialects` speak.
 
 Nothing is ever scheduled: what has happened is computed from the plan and `now()` whenever somebody asks.
 """
@@ -10,14 +10,14 @@ import hmac
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from itertools import count
-from urllib.parse import parse_qs
 
-from paysync_cli.banks.simulator.fields import ZONE, Fields, ScenarioError
+from paysync_cli.banks.simulator.fields import ZONE
 from paysync_cli.banks.simulator.scenario import (
     Credential,
     FaultPlan,
@@ -27,39 +27,22 @@ from paysync_cli.banks.simulator.scenario import (
     Wire,
     read_payment,
 )
-from paysync_cli.banks.wire import compact_json, parse_json
+from paysync_cli.banks.simulator.talk import Call
 from paysync_cli.payments.money import MoneyError, to_minor, to_text
 
-JSON = "application/json; charset=utf-8"
-HTML_NOT_FOUND = b"<!DOCTYPE html><html><head><title>404 - File or directory not found.</title></head></html>"
 TOKEN_LIFETIME_S = 1800.0
 LOCK_AFTER = 5
 MAX_TOKENS = 10_000
-
-# One pixel; no phone needs to scan it.
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+MAX_LISTED = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Out:
-    """An answer on its way out."""
+class State(Enum):
+    """Where a QR stands at the bank."""
 
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request, understood: `name` as in a fault's `on`; `subject` is the QR id, or the day of a list."""
-
-    name: str
-    method: str
-    subject: str = ""
-    query: str = ""
-    bearer: str = ""
-    body: bytes = b""
+    UNPAID = "unpaid"
+    PAID = "paid"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
 
 
 @dataclass(slots=True)
@@ -110,6 +93,7 @@ class SimulatedBank:
 
     def reset(self) -> None:
         """An empty bank with the default credential."""
+        self.started_at = self.now()
         self.credential = Credential()
         self.wire = Wire()
         self.unknown_qrs = "unpaid"
@@ -145,13 +129,22 @@ class SimulatedBank:
         plan = read_payment(found, self.now(), amount, currency, f'payment of "{qr_id}"')
         return self._add_payment(qr or self._open(qr_id), plan)
 
+    def expire(self, qr_id: str) -> None:
+        """The QR has expired, for the banks that say so."""
+        self.let_expire(qr_id, self.now())
+
+    def let_expire(self, qr_id: str, at: datetime) -> None:
+        """The QR expires then."""
+        qr = self.qrs.get(qr_id) or self._open(qr_id)
+        qr.plan = replace(qr.plan, expires_at=at)
+
     def cancel(self, qr_id: str) -> None:
         """The QR is cancelled from now on, as if in the bank's own screens."""
         qr = self.qrs.get(qr_id) or self._open(qr_id)
         qr.cancelled_at = self.now()
 
     def _open(self, qr_id: str, amount: Decimal | None = None, currency: str = "BOB", multi: bool = False) -> SimQr:
-        return self._add_qr(QrPlan(qr_id, amount, currency, multi, False, None, (), (), None))
+        return self._add_qr(QrPlan(qr_id, amount, currency, multi, False, None, (), (), None, self.now(), None))
 
     def _add_qr(self, plan: QrPlan) -> SimQr:
         self._forget(plan.id)
@@ -205,34 +198,17 @@ class SimulatedBank:
                 delay_ms += fault.plan.delay_ms
         return delay_ms, None
 
-    # -- what it answers
+    # -- what those who speak for it need
 
-    def answer(self, call: Call, override: FaultPlan | None = None) -> Out:
-        """The answer to a call; `override` is a fault that only changes the status code of a QR."""
-        if call.name == "login":
-            return self._login(call)
-        if call.name == "encrypt":
-            return self._encrypt(call)
-        if not self._is_valid(call.bearer):
-            return Out(401, b"", headers=(("www-authenticate", "Bearer"),))
-        if call.name == "status":
-            return self._status(call.subject, override)
-        if call.name == "paid":
-            return self._paid(call.subject)
-        return self._generate(call) if call.name == "generate" else self._cancel(call)
-
-    def _login(self, call: Call) -> Out:
+    def login(self, known: bool) -> str:
+        """Judge a login whose credential is `known`, or not: `ok`, `wrong` or `locked`."""
         if self.failed_logins >= self.lock_after:
-            return _failure(1, "Usuario bloqueado", token="")
-        asked = _object(call.body)
-        secret = _decrypt(asked.get("password"), self.credential.aes_key)
-        if asked.get("userName") != self.credential.username or secret != self.credential.password:
-            self.failed_logins += 1
-            return _failure(1, "Usuario o contraseña incorrectos", token="")
-        self.failed_logins = 0
-        return _json({"token": self._new_token(), "responseCode": 0, "message": ""})
+            return "locked"
+        self.failed_logins = 0 if known else self.failed_logins + 1
+        return "ok" if known else "wrong"
 
-    def _new_token(self) -> str:
+    def new_token(self) -> str:
+        """A token that is good from now on."""
         now = self.now()
         expires = now + timedelta(seconds=self.token_lifetime_s)
         claims = {
@@ -251,7 +227,8 @@ class SimulatedBank:
         self._tokens[token] = expires
         return token
 
-    def _is_valid(self, token: str) -> bool:
+    def is_valid(self, token: str) -> bool:
+        """Whether this token was given and is still good."""
         expires = self._tokens.get(token)
         return expires is not None and self.now() < expires
 
@@ -259,139 +236,76 @@ class SimulatedBank:
         """Every token given so far is rejected from now on."""
         self._tokens.clear()
 
-    def _encrypt(self, call: Call) -> Out:
-        query = parse_qs(call.query)
-        text, aes_key = query.get("text", [""])[0], query.get("aesKey", [""])[0]
-        if len(aes_key.encode()) != 32:
-            return _failure(1, "Llave incorrecta")
-        if call.subject == "encrypt":
-            from paysync_cli.banks.baneco import encrypt
-
-            return _json(encrypt(text, aes_key))
-        plain = _decrypt(text, aes_key)
-        return _failure(1, "Texto incorrecto") if plain is None else _json(plain)
-
-    def _status(self, qr_id: str, override: FaultPlan | None) -> Out:
+    def find(self, qr_id: str) -> SimQr | None:
+        """The QR, as the bank knows it; None when it does not."""
         qr = self.qrs.get(qr_id)
-        if qr is None and override is None and self.wire == _PLAIN:
-            return _UNKNOWN_QR if self.unknown_qrs == "unknown" else _UNPAID
-        if qr is None and self.unknown_qrs == "unknown":
-            return _UNKNOWN_QR
-        qr = qr or SimQr(QrPlan(qr_id, None, "BOB", False, False, None, (), (), None))
-        if qr.plan.unknown:
-            return _UNKNOWN_QR
-        now, wire = self.now(), qr.plan.wire or self.wire
-        shown = [_element(p, wire) for p in qr.payments if p.plan.at <= now and _reached(p.plan.in_status_at, now)]
-        answer: dict[str, object] = {wire.status_key: _code_of(qr, now)}
-        if override is not None:
-            answer = (
-                {} if override.kind == "no_status" else {wire.status_key: 7 if override.code is None else override.code}
-            )
-        return _json(answer | _listed("payment", shown, wire) | _fine(wire))
+        if qr is None and self.unknown_qrs != "unknown":
+            return SimQr(_unlisted(qr_id, self.started_at))
+        return None if qr is None or qr.plan.unknown else qr
 
-    def _paid(self, day: str) -> Out:
-        try:
-            asked = datetime.strptime(day, "%Y%m%d").replace(tzinfo=ZONE).date()
-        except ValueError:
-            return _failure(1, "Fecha incorrecta")
+    def told_in_status(self, qr: SimQr) -> list[SimPayment]:
+        """The payments that a question about the QR may tell by now."""
         now = self.now()
-        made = [p for p in self._days.get(asked, ()) if p.plan.at <= now and _reached(p.plan.in_list_at, now)]
-        made.sort(key=lambda p: p.plan.at)
-        elements = [_element(p, self.qrs[p.qr_id].plan.wire or self.wire) for p in made]
-        return _json(_listed("paymentList", elements, self.wire) | _fine(self.wire))
+        return [p for p in qr.payments if p.plan.at <= now and _reached(p.plan.in_status_at, now)]
 
-    def _generate(self, call: Call) -> Out:
-        asked = _object(call.body)
-        if not asked.get("transactionId") or _decrypt(asked.get("accountCredit"), self.credential.aes_key) is None:
-            return _failure(1, "Datos incorrectos")
-        qr_id = f"{self.now().astimezone(ZONE):%y%m%d}{next(self._qr_numbers):014d}"
-        fields = Fields({key: asked.get(key) for key in ("amount", "currency")}, "generateQR", self.now())
-        try:
-            amount, currency = fields.amount("amount"), fields.currency("currency", "BOB")
-        except ScenarioError:
-            return _failure(1, "Importe o moneda incorrectos")
-        self._open(qr_id, amount, currency, multi=asked.get("singleUse") is False)
-        return _json({"qrId": qr_id, "qrImage": PIXEL, "responseCode": 0, "message": ""})
+    def told_in_list(self, payments: Iterable[SimPayment]) -> list[SimPayment]:
+        """Those of them that a list may tell by now, the oldest first."""
+        now = self.now()
+        told = [p for p in payments if p.plan.at <= now and _reached(p.plan.in_list_at, now)]
+        return sorted(told, key=lambda p: p.plan.at)
 
-    def _cancel(self, call: Call) -> Out:
-        qr_id = _object(call.body).get("qrId")
+    def paid_on(self, day: date) -> list[SimPayment]:
+        """What a list of the payments of a Bolivian day tells by now."""
+        return self.told_in_list(self._days.get(day, ()))
+
+    def paid_between(self, start: datetime, end: datetime) -> list[SimPayment]:
+        """What a list of the payments of a span, ends included, tells by now."""
+        day, last = start.astimezone(ZONE).date(), end.astimezone(ZONE).date()
+        found: list[SimPayment] = []
+        while day <= last and len(found) < MAX_LISTED:
+            found += [p for p in self._days.get(day, ()) if start <= p.plan.at <= end]
+            day += timedelta(days=1)
+        return self.told_in_list(found)
+
+    def state_of(self, qr: SimQr) -> State:
+        """Where the QR stands now, whatever the wire can say of it."""
+        now = self.now()
+        paid = any(p.plan.at <= now for p in qr.payments)
+        cancelled = qr.cancelled_at is not None and qr.cancelled_at <= now
+        if cancelled and (qr.plan.multi_use or not paid):
+            return State.CANCELLED
+        if paid:
+            return State.PAID
+        expired = qr.plan.expires_at is not None and qr.plan.expires_at <= now
+        return State.EXPIRED if expired else State.UNPAID
+
+    def forced_code(self, qr: SimQr, override: FaultPlan | None) -> object:
+        """The status code that a fault or the scenario wants whatever happened; `...` when none does."""
+        if override is not None and override.kind == "status_code":
+            return override.code
+        forced = [code for at, code in qr.plan.codes if at <= self.now()]
+        return forced[-1] if forced else ...
+
+    def issue(self, amount: Decimal | None, currency: str, *, qr_id: str | None = None, multi: bool = False) -> str:
+        """A new QR; its id."""
+        qr_id = qr_id or f"{self.now().astimezone(ZONE):%y%m%d}{next(self._qr_numbers):014d}"
+        self._open(qr_id, amount, currency, multi)
+        return qr_id
+
+    def may_be_cancelled(self, qr_id: object) -> bool:
+        """Whether this is a QR that can still be cancelled."""
         qr = self.qrs.get(qr_id) if isinstance(qr_id, str) else None
-        code = None if qr is None else _code_of(qr, self.now())
-        if qr is None or code == 9 or (code == 1 and not qr.plan.multi_use):
-            # Already paid and already cancelled sound alike: only the status tells them apart.
-            return _failure(403, "El QR no puede ser anulado")
-        qr.cancelled_at = self.now()
-        return _json({"responseCode": 0, "message": ""})
+        if qr is None:
+            return False
+        state = self.state_of(qr)
+        return state is not State.CANCELLED and (state is not State.PAID or qr.plan.multi_use)
 
 
-def _json(value: object, status: int = 200) -> Out:
-    return Out(status, compact_json(value, limit=1 << 30).encode())
-
-
-def _failure(code: int, message: str, status: int = 200, **fields: object) -> Out:
-    return _json(fields | {"responseCode": code, "message": message}, status)
-
-
-_PLAIN = Wire()
 _JWT_HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"  # {"alg":"HS256","typ":"JWT"}
-_UNPAID = _json({"statusQrCode": 0, "payment": [], "responseCode": 0, "message": ""})
-_UNKNOWN_QR = _failure(404, "El QR no existe", 404)
 
 
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        found = parse_json(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _fine(wire: Wire) -> dict[str, object]:
-    return {"responseCode": "0" if wire.response_code == "text" else 0, "message": ""}
-
-
-def _listed(key: str, elements: list[object], wire: Wire) -> dict[str, object]:
-    if not elements:
-        nothing: dict[str, object] = {"array": [], "null": None, "object": {}}
-        return {} if wire.empty == "missing" else {key: nothing[wire.empty]}
-    return {key: elements[0] if wire.payment == "object" and len(elements) == 1 else elements}
-
-
-def _code_of(qr: SimQr, now: datetime) -> object:
-    forced = [code for at, code in qr.plan.codes if at <= now]
-    if forced:
-        return forced[-1]
-    paid = any(p.plan.at <= now for p in qr.payments)
-    cancelled = qr.cancelled_at is not None and qr.cancelled_at <= now
-    if cancelled and (qr.plan.multi_use or not paid):
-        return 9
-    return 1 if paid else 0
-
-
-def _element(payment: SimPayment, wire: Wire) -> object:
-    plan, local = payment.plan, payment.plan.at.astimezone(ZONE)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-    dates = {
-        "midnight": f"{local:%Y-%m-%d}T00:00:00",
-        "bare": f"{local:%Y-%m-%d}",
-        "zone": f"{midnight.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
-    times = {"seconds": f"{local:%H:%M:%S}", "minutes": f"{local:%H:%M}", "empty": ""}
-    element: dict[str, object] = {
-        "qrId": payment.qr_id,
-        "transactionId": payment.id,
-        "paymentDate": dates[wire.date],
-        "paymentTime": times[wire.time],
-        "currency": plan.currency,
-        "amount": str(plan.amount) if wire.amount == "text" else plan.amount,
-        "senderBankCode": "1016",
-        "senderName": plan.payer,
-        "senderDocumentId": "0",
-        "senderAccount": "******1234",
-        "description": plan.description,
-        "branchCode": "",
-    }
-    return {key: value for key, value in (element | dict(plan.element)).items() if key not in plan.without}
+def _unlisted(qr_id: str, issued_at: datetime) -> QrPlan:
+    return QrPlan(qr_id, None, "BOB", False, False, None, (), (), None, issued_at, None)
 
 
 def _reached(moment: datetime | None, now: datetime) -> bool:
@@ -434,18 +348,3 @@ def _utc(moment: datetime) -> str:
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _decrypt(secret: object, aes_key: str) -> str | None:
-    """The plain text, None when it is not a secret made with this key."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-    from cryptography.hazmat.primitives.padding import PKCS7
-
-    try:
-        raw = base64.b64decode(secret, validate=True) if isinstance(secret, str) else b""
-        decryptor = Cipher(algorithms.AES(aes_key.encode()), modes.CBC(raw[:16])).decryptor()
-        padded = decryptor.update(raw[16:]) + decryptor.finalize()
-        unpadder = PKCS7(128).unpadder()
-        return (unpadder.update(padded) + unpadder.finalize()).decode()
-    except ValueError:
-        return None

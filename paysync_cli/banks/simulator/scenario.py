@@ -14,6 +14,8 @@
     multi_use = false             # default
     paid = "+10s"                 # one moment or a list of them: paid with the QR's amount and currency
     cancelled = "+20s"
+    issued = "-1h"                # default: now; BNB lists by the day of it, PIX counts from it
+    expires = "+1h"               # default: never; Baneco has no word for it
     unknown = false               # true: the bank does not know it
     codes = [{ at = "+5s", code = 7 }]   # the status code to answer from then on, whatever happened
 
@@ -24,8 +26,9 @@
     id = "900001"                 # the bank's transaction number, default: the next free one
     payer = "ANA QUISPE"
     description = ""
-    in_status = "+1m"             # from when statusQR tells the details, or "never" (paid without details)
-    in_list = "+1m"               # from when paidQR lists it, or "never"
+    in_status = "+1m"             # from when the status tells the details, or "never" (paid without details)
+    in_list = "+1m"               # from when the list tells it, or "never"
+    returned = "10.00"            # of it, went back to the payer; only PIX tells
     without = ["amount"]          # fields left out on the wire
     element = { amount = "x" }    # fields replaced on the wire
     unreadable = false            # true: `without = ["transactionId"]` in short
@@ -41,12 +44,12 @@
     status = 503                  # HTTP status: server_error (500), body (200)
     retry_after = 5               # throttled: seconds, or text for the header; "date:+5s" sends an HTTP date
     delay_ms = 250                # slow
-    code = 99                     # error_code: the responseCode; status_code: the code of the QR
+    code = 99                     # error_code: the bank's code; status_code: the status of the QR, in the bank's words
     message = "..."               # error_code, login_refused
     body = "..."                  # body: what to send
     content_type = "text/html"    # body
 
-    [wire]                        # how the bank spells; also as `wire = { ... }` in a QR
+    [wire]                        # how Baneco spells; also as `wire = { ... }` in a QR
     payment = "array"             # or "object"
     empty = "array"               # without payment: "array", "null", "object", "missing"
     status_key = "statusQrCode"   # or "statusQRCode"
@@ -54,6 +57,7 @@
     time = "seconds"              # 21:05:11; "minutes" 21:05; "empty"
     amount = "number"             # or "text"
     response_code = "number"      # or "text"
+    bnb_status = "statusId"       # how BNB does; "qrId" in older versions, "qrId-text" with the number as text
 
 A moment is text like `+10s`, `-1h`, `+1m30s` (from the start, or from when the scenario was posted), a date and time
 with zone, or one without, which is Bolivian. A number means seconds from the start.
@@ -109,6 +113,7 @@ class Wire:
     time: str = "seconds"
     amount: str = "number"
     response_code: str = "number"
+    bnb_status: str = "statusId"
 
 
 _SPELLINGS = {
@@ -119,6 +124,7 @@ _SPELLINGS = {
     "time": ("seconds", "minutes", "empty"),
     "amount": ("number", "text"),
     "response_code": ("number", "text"),
+    "bnb_status": ("statusId", "qrId", "qrId-text"),
 }
 
 
@@ -129,10 +135,6 @@ class Credential:
     username: str = USERNAME
     password: str = field(default=PASSWORD, repr=False)
     aes_key: str = field(default=AES_KEY, repr=False)
-
-    def options(self) -> dict[str, str]:
-        """As the options of a bank's profile."""
-        return {"username": self.username, "password": self.password, "aes_key": self.aes_key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class PaymentPlan:
     in_list_at: datetime | None
     without: frozenset[str]
     element: Mapping[str, object]
+    returned: Decimal | None = None
 
     @property
     def readable(self) -> bool:
@@ -172,6 +175,8 @@ class QrPlan:
     codes: tuple[tuple[datetime, object], ...]
     payments: tuple[PaymentPlan, ...]
     wire: Wire | None
+    issued_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,8 @@ def _qr(table: Fields) -> QrPlan:
         codes=tuple(sorted((_code(t) for t in table.tables("codes") or ()), key=lambda code: code[0])),
         payments=tuple(sorted(payments, key=lambda payment: payment.at)),
         wire=_wire(table.table("wire")),
+        issued_at=table.moment("issued") or table.start,
+        expires_at=table.moment("expires"),
     )
     table.finish()
     return plan
@@ -315,6 +322,7 @@ def _payment(table: Fields, amount: Decimal | None, currency: str) -> PaymentPla
         in_list_at=table.moment_or_never("in_list", at),
         without=frozenset(without),
         element=element,
+        returned=table.amount("returned"),
     )
     table.finish()
     return plan

@@ -21,6 +21,7 @@ import uvicorn  # noqa: TID253 - see above
 
 from paysync_cli.banks.simulator.app import Scope, SimulatorApp
 from paysync_cli.banks.simulator.bank import SimulatedBank
+from paysync_cli.banks.simulator.dialects import DIALECTS
 from paysync_cli.banks.simulator.scenario import Scenario, load_scenario, read_scenario
 
 DEFAULT_PORT = 9180
@@ -28,6 +29,7 @@ KEEP_ALIVE_S = 75
 STOP_S = 1.0  # for requests to notice that their line was cut
 
 T = TypeVar("T")
+_OF_EVERY_BANK = ("adapter", "base_url", "environment", "timezone", "currency")  # the other keys are the adapter's own
 Wanted = Path | Mapping[str, object] | Scenario | None
 
 
@@ -120,9 +122,13 @@ class RunningSimulator:
         loop = asyncio.get_running_loop()
         await self._server.serve_on(self._listener, lambda: self._started.set_result(loop))
 
-    def profile_options(self) -> dict[str, str]:
+    def settings(self, dialect: str = "baneco") -> dict[str, str]:
+        """The keys of a `[banks.<name>]` block that asks here in this dialect."""
+        return DIALECTS[dialect].settings(self.url, self._bank.credential)
+
+    def profile_options(self, dialect: str = "baneco") -> dict[str, str]:
         """The `options` of a BankProfile that logs in here."""
-        return self._bank.credential.options()
+        return {key: value for key, value in self.settings(dialect).items() if key not in _OF_EVERY_BANK}
 
     def ledger(self) -> dict[str, Any]:
         """See `SimulatedBank.ledger`."""
@@ -137,6 +143,15 @@ class RunningSimulator:
         found = {"amount": amount, "currency": currency, **payment}
         known = {key: value for key, value in found.items() if value is not None}
         return self._call(lambda: self._bank.pay(qr_id, known)).id
+
+    def number(self, number: str, dialect: str) -> str:
+        """How a payment that `pay` made is numbered in a dialect."""
+        payments = self._call(lambda: [p for qr in self._bank.qrs.values() for p in qr.payments if p.id == number])
+        return DIALECTS[dialect].number_of(payments[0])
+
+    def expire(self, qr_id: str) -> None:
+        """The QR has expired, for the dialects that say so."""
+        self._call(lambda: self._bank.expire(qr_id))
 
     def cancel(self, qr_id: str) -> None:
         """The QR is cancelled from now on."""

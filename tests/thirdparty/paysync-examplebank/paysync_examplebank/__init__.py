@@ -1,0 +1,1 @@
+"""An adapter for paysync, in a package of its own."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from paysync_cli.payments.decision import ReviewNews
 from paysync_cli.payments.qr import Movement, Plan, Qr
 from paysync_cli.payments.status import PlanState, Priority, ReviewReason, Status
 from paysync_cli.queue.client import Link, Pushed, QueueClient
-from paysync_cli.queue.names import QUEUE_NAMES, JobName
+from paysync_cli.queue.names import FAILED_TTL_S, QUEUE_NAMES, JobName
 from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.database import Database
 
@@ -108,3 +110,15 @@ def everything(client: redis.Redis) -> dict[bytes, bytes]:
 
 def link(url: str) -> Link:
     return Link(url, "a test's Redis")
+
+
+def fail_jobs(client: redis.Redis, jobs: Iterable[tuple[str, str, float]], queue: str = QUEUE_NAMES[2]) -> None:
+    """Failed jobs as RQ keeps them: id, reason, and how many seconds ago it failed."""
+    now = float(client.time()[0])  # type: ignore[index]
+    pipe = client.pipeline(transaction=False)
+    for job_id, reason, ago_s in jobs:
+        packed = base64.b64encode(zlib.compress(reason.encode()))
+        pipe.zadd(f"rq:failed:{queue}", {job_id: now + FAILED_TTL_S - ago_s})
+        pipe.hset(f"rq:job:{job_id}", mapping={"status": "failed", "origin": queue, "data": "[]"})
+        pipe.xadd(f"rq:results:{job_id}", {"type": 2, "worker_name": "w", "exc_string": packed})
+    pipe.execute()

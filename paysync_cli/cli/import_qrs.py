@@ -7,8 +7,9 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, BinaryIO, Literal, cast
+from typing import IO, TYPE_CHECKING, Annotated, BinaryIO, Literal, NamedTuple, cast
 
 import typer
 
@@ -23,6 +24,7 @@ from paysync_cli.language import _, ngettext
 
 if TYPE_CHECKING:
     from paysync_cli.services.importing import Import, Tally, Target
+    from paysync_cli.services.register import Wish
     from paysync_cli.services.request_lines import Source
     from paysync_cli.store.database import Database
 
@@ -43,6 +45,7 @@ SPOOL_BYTES = 1 << 20
     examples=[
         ("paysync import qrs.csv", _("a file with the header qr_id,amount,due")),
         ("paysync import qrs.csv --dry-run", _("look first")),
+        ("paysync import qrs.csv --in 2h --priority low", _("ask later, after the others")),
         ("jq -c '.[]' qrs.json | paysync import - --on-error skip", _("JSON lines; bad ones are left out")),
     ],
     changes=True,
@@ -55,22 +58,32 @@ def import_qrs(
     on_error: Annotated[
         Literal["stop", "skip"], typer.Option("--on-error", help=_("What a bad line does: stop all, or be skipped."))
     ] = "stop",
+    within: Annotated[str | None, typer.Option("--in", metavar="TIME", help=_("Ask in 30s, 10m, 2h ..."))] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help=_("Ask at 2026-12-31T18:30."))] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help=_("Ask now; grants one check to a QR whose checks are used up."))
+    ] = False,
+    priority: Annotated[
+        Literal["high", "medium", "low"] | None, typer.Option("--priority", help=_("The queue of that check."))
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     from paysync_cli.views.import_qrs import ImportView
 
     default = _default_bank(session, bank)
-    with _opened(session, file) as source:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(_opened(session, file))
         if dry_run:
             session.creates_database = False
         store = _store(session, dry_run)
-        running = _import(session, source, default, store)
+        running = stack.enter_context(contextlib.closing(_import(session, source, default, store)))
+        wish = _wish(session, default, running.now, _Asked(within, at, now, priority))
         tally = _examine(session, running)
         if tally.invalid and on_error == "stop":
             raise _nothing_written(session, tally)
         if not tally.lines:
             session.warn(_("{name} has a header and nothing else.").format(name=source.name))
-        _take_in(session, running, store, dry_run)
+        _take_in(session, running, store, wish, dry_run)
     unavailable = None if dry_run else wake_workers(session)
     session.show(ImportView(tally, dry_run), error=left_over(_faults(session, tally), unavailable))
 
@@ -135,13 +148,39 @@ def _spooled(once: IO[bytes]) -> Iterator[BinaryIO]:
 
 
 def _import(session: Session, source: Source, default: str | None, store: Database | None) -> Import:
-    from datetime import UTC, datetime
-
     from paysync_cli.services.importing import Import
 
     # Without a database (a dry run on a fresh machine) there is no clock of its own: the machine's serves.
     now = datetime.now(UTC) if store is None else session.runtime.clock.now()
     return Import(source, _targets(session), default, now)
+
+
+class _Asked(NamedTuple):
+    """When and how to ask, as it was typed."""
+
+    within: str | None
+    at: str | None
+    now: bool
+    priority: str | None
+
+
+def _wish(session: Session, default: str | None, now: datetime, asked: _Asked) -> Wish:
+    """When and how to ask about every QR of the file; a moment without offset is the bank's, with several the user's.
+
+    Raises InputError."""
+    from paysync_cli.services.requests import parse_wish
+
+    zone = session.settings.banks[default].timezone if default is not None else session.zone
+    return parse_wish(
+        within=asked.within,
+        at=asked.at,
+        now_wanted=asked.now,
+        priority=asked.priority,
+        more_checks=None,
+        zone=zone or datetime.now().astimezone().tzinfo or UTC,
+        now=now,
+        who=session.runtime.who,
+    )
 
 
 def _targets(session: Session) -> Mapping[str, Target]:
@@ -178,14 +217,12 @@ def _examine(session: Session, running: Import) -> Tally:
         return running.examine(bar.advance)
 
 
-def _take_in(session: Session, running: Import, store: Database | None, dry_run: bool) -> None:
-    from paysync_cli.services.register import Wish
-
+def _take_in(session: Session, running: Import, store: Database | None, wish: Wish, dry_run: bool) -> None:
     with _told_how_far(session, running), session.progress(running.tally.lines, _("importing")) as bar:
         if dry_run or store is None:
-            running.preview(store, bar.advance)
+            running.preview(store, wish, bar.advance)
         else:
-            running.write(store, Wish(who=session.runtime.who), bar.advance)
+            running.write(store, wish, bar.advance)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,13 @@ from paysync_cli.cli.session import Session
 from paysync_cli.language import _
 
 
-def next_command(name: str, options: Mapping[str, str | int | bool | None], token: str | None) -> str | None:
-    """`paysync NAME OPTIONS --after TOKEN`; None without a next page. Options of None or False are left out."""
+def next_command(
+    name: str, options: Mapping[str, str | int | bool | None], token: str | None, *arguments: str
+) -> str | None:
+    """`paysync NAME OPTIONS --after TOKEN ARGUMENTS`; None without a next page. Options of None or False are left out.
+
+    Arguments that could be taken for options stand behind `--`.
+    """
     if token is None:
         return None
     words = ["paysync", *name.split()]
@@ -19,7 +24,9 @@ def next_command(name: str, options: Mapping[str, str | int | bool | None], toke
             words.append(option)
         elif value is not None and value is not False:
             words += [option, str(value)]
-    return shlex.join(words)
+    if any(argument.startswith("-") for argument in arguments):
+        words.append("--")
+    return shlex.join([*words, *arguments])
 
 
 def tell_next(session: Session, command: str | None) -> None:

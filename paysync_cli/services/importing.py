@@ -1,12 +1,12 @@
-"""Importing a file of QRs in two passes: look at every line, then write, a thousand lines in a transaction.
+"""Importing a file of QRs: look at every line, then write the good ones, a thousand in a transaction.
 
-Memory does not grow with the file: the second pass reads it again and judges each line by the same rule.
+Memory does not grow with the file: what was judged good waits in a temporary file.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from paysync_cli.errors import Fault, InputError
 from paysync_cli.language import _
 from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.services.good_lines import GoodLines
 from paysync_cli.services.register import CHUNK, EnqueueReport, Item, Outcome, Request, Wish, enqueue, preview
 from paysync_cli.services.request_lines import Line, Source, read_lines
 from paysync_cli.services.requests import BankDefaults, parse_request, read_qr_id, shown
@@ -99,17 +100,25 @@ class Import:
         self._source = source
         self._targets = targets
         self._default = default
-        self._now = now
+        self.now = now
         self._stamp = source.stamp()
+        self._good = GoodLines()
         self.tally = Tally()
 
+    def close(self) -> None:
+        """Drop what was judged."""
+        self._good.close()
+
     def examine(self, advance: Advance) -> Tally:
-        """The first pass: every line judged, nothing written. Raises InputError when the file cannot be read at all."""
+        """Judge every line; nothing is written. Raises InputError when the file cannot be read at all."""
         bad: list[BadLine] = []
         with SeenQrs() as seen:
-            for _line, judged in self._judged(seen):
+            for line in read_lines(self._source):
+                judged = self._judge(line, seen)
                 self.tally.lines += 1
-                if isinstance(judged, BadLine):
+                if not isinstance(judged, BadLine):
+                    self._good.add(line.number, *judged)
+                else:
                     self.tally.invalid += 1
                     if len(bad) < KEPT:
                         bad.append(judged)
@@ -119,9 +128,9 @@ class Import:
         return self.tally
 
     def write(self, store: Database, wish: Wish, advance: Advance) -> Tally:
-        """The second pass: the good lines go in, chunk by chunk; bad ones are left out.
+        """The good lines go in, chunk by chunk.
 
-        Raises InputError when the file changed since the first pass; chunks already written stay.
+        Raises InputError when the file changed since it was looked at; chunks already written stay.
         """
 
         def into_store(requests: list[Request], target: Target) -> EnqueueReport:
@@ -131,7 +140,7 @@ class Import:
                 bank=target.bank.name,
                 environment=target.environment,
                 rhythm=target.rhythm,
-                now=self._now,
+                now=self.now,
                 wish=wish,
             )
             self.tally.done += len(requests)
@@ -139,7 +148,7 @@ class Import:
 
         return self._take_in(into_store, advance)
 
-    def preview(self, store: Database | None, advance: Advance) -> Tally:
+    def preview(self, store: Database | None, wish: Wish, advance: Advance) -> Tally:
         """What `write` would do now, writing nothing; without a database every good line would be created."""
 
         def only_look(requests: list[Request], target: Target) -> EnqueueReport:
@@ -149,25 +158,23 @@ class Import:
                 bank=target.bank.name,
                 environment=target.environment,
                 rhythm=target.rhythm,
-                now=self._now,
+                now=self.now,
+                wish=wish,
             )
 
         return self._take_in(only_look, advance)
 
     def _take_in(self, writer: Writer, advance: Advance) -> Tally:
-        with SeenQrs() as seen:
-            chunk: list[tuple[int, str, Request]] = []
-            read = 0
-            for line, judged in self._judged(seen):
-                read += 1
-                if not isinstance(judged, BadLine):
-                    chunk.append((line.number, *judged))
-                if read == CHUNK:
-                    self._take_chunk(chunk, writer)
-                    advance(read)
-                    chunk, read = [], 0
-            self._take_chunk(chunk, writer)
-            advance(read)
+        self._refuse_if_changed()
+        chunk: list[tuple[int, str, Request]] = []
+        for one in self._good:
+            chunk.append(one)
+            if len(chunk) == CHUNK:
+                self._take_chunk(chunk, writer)
+                advance(len(chunk))
+                chunk = []
+        self._take_chunk(chunk, writer)
+        advance(len(chunk) + self.tally.invalid)
         return self.tally
 
     def _take_chunk(self, chunk: list[tuple[int, str, Request]], writer: Writer) -> None:
@@ -187,12 +194,6 @@ class Import:
                 if len(kept) < KEPT:
                     kept.append(NumberedItem(number, bank, item))
 
-    def _judged(self, seen: SeenQrs) -> Iterator[tuple[Line, BadLine | tuple[str, Request]]]:
-        """Every line with its bank and request, or with what is wrong: the one rule of both passes."""
-        self._refuse_if_changed()
-        for line in read_lines(self._source):
-            yield line, self._judge(line, seen)
-
     def _judge(self, line: Line, seen: SeenQrs) -> BadLine | tuple[str, Request]:
         if line.fault is not None:
             return BadLine(line.number, None, (line.fault,))
@@ -208,7 +209,7 @@ class Import:
             faults.append(Fault("duplicate_qr_id", sentence))
         request = None
         try:
-            request = parse_request(fields, (target or self._any_target()).bank, self._now)
+            request = parse_request(fields, (target or self._any_target()).bank, self.now)
         except InputError as error:
             faults += error.faults
         if faults or target is None or request is None:

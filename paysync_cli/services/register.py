@@ -326,8 +326,13 @@ def _new_qr(request: Request, bank: str, environment: str, rhythm: Rhythm, now: 
 
 
 def _wished_plan(qr: Qr, now: datetime, wish: Wish) -> Plan:
-    """The plan a person asks for: only ever earlier, only while the QR waits for its moment."""
+    """The plan a person asks for: only ever earlier, only while the QR waits for its moment.
+
+    Checks are granted in every state: to one that is under way or held too, without touching its moment.
+    """
     plan = qr.plan
+    if plan.state in (PlanState.QUEUED, PlanState.HELD) and wish.more_checks:
+        return replace(plan, max_checks=plan.max_checks + wish.more_checks)
     if plan.state not in (PlanState.PLANNED, PlanState.EXHAUSTED) or plan.next_check_at is None:
         return plan
     exhausted = plan.state is PlanState.EXHAUSTED

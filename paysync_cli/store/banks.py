@@ -85,9 +85,11 @@ class BankState:
         """Why the bank may not be asked: `credential_stopped`, `paused`; None when it may."""
         if self.stopped_at is not None:
             return "credential_stopped"
-        if self.paused_at is not None and (self.paused_until is None or now < self.paused_until):
-            return "paused"
-        return None
+        return "paused" if self.paused(now) else None
+
+    def paused(self, now: datetime) -> bool:
+        """Whether a person paused it and that still holds."""
+        return self.paused_at is not None and (self.paused_until is None or now < self.paused_until)
 
 
 def states(tx: Tx) -> list[BankState]:

@@ -52,7 +52,7 @@ class Database:
     @property
     def where(self) -> str:
         """The database for people: a path, or a URL without its password."""
-        return self.url.database or "" if self.is_sqlite else self.url.render_as_string(hide_password=True)
+        return where_is(self.url)
 
     @property
     def host(self) -> str:
@@ -137,6 +137,14 @@ class Database:
                 _("{where} cannot be read as a database: {cause}.").format(where=self.where, cause=_cause(error)),
                 hint=_("Check PAYSYNC_HOME and DATABASE_URL; a damaged file has to come back from a backup."),
             ) from error
+
+
+def where_is(url: URL | str) -> str:
+    """The database of this URL for people, whether it is there or not."""
+    made = make_url(url)
+    if made.get_backend_name() == "sqlite":
+        return made.database or ""
+    return made.render_as_string(hide_password=True)
 
 
 def _cause(error: Exception) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, or_, select, update
+from sqlalchemy import Text, cast, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.decision import ReviewNews
@@ -18,6 +18,7 @@ from paysync_cli.store.database import Tx, insert_unless_there, inserted, rowcou
 from paysync_cli.store.tables import audit, checks, meta, movements, qrs, reviews, runs, transitions
 
 _INSERT_CHECK = insert(checks)  # built once: putting a statement together costs more than running it
+_MINUTE, _MINUTE_CHARS = 'YYYY-MM-DD"T"HH24:MI', 16  # of a moment as PostgreSQL spells it; of SQLite's text
 ANSWERED = ("unpaid", "in_process", "paid", "cancelled", "expired")
 
 
@@ -146,17 +147,31 @@ def record_action(
     reason: str | None = None, detail: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Append an operator's action to the audit table: who, when, what, why."""
-    tx.execute(
-        insert(audit).values(
-            at=at,
-            who=who,
-            action=action,
-            object=what,
-            qr=qr,
-            reason=reason,
-            detail=json.dumps(detail or {}, default=str),
-        )
-    )
+    record_actions(tx, [Action(at, who, action, what, qr, reason, detail)])
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An operator's action as it goes to the audit; `what` is the object, `qr` the row it is about."""
+
+    at: datetime
+    who: str
+    action: str
+    what: str
+    qr: int | None = None
+    reason: str | None = None
+    detail: Mapping[str, Any] | None = None
+
+
+def record_actions(tx: Tx, actions: Sequence[Action]) -> None:
+    """Append many of them at once."""
+    if actions:
+        tx.execute(insert(audit), [_audit_values(action) for action in actions])
+
+
+def asked_seqs(tx: Tx, qr: int) -> list[int]:
+    """The seqs of all recorded checks of a row."""
+    return list(tx.execute(select(checks.c.seq).where(checks.c.qr == qr)).scalars())
 
 
 def story(tx: Tx, qr: int) -> Story:
@@ -182,6 +197,48 @@ def count_checks(tx: Tx, since: datetime, bank: str | None = None) -> tuple[int,
     counts: dict[str, int] = {row[0]: row[1] for row in tx.execute(query)}
     answered = sum(n for outcome, n in counts.items() if outcome in ANSWERED)
     return answered, sum(counts.values()) - answered
+
+
+def last_check_at(tx: Tx) -> datetime | None:
+    """When the last question was asked; None when none ever was."""
+    found: datetime | None = tx.execute(select(func.max(checks.c.at))).scalar()
+    return found
+
+
+def checks_by_minute(tx: Tx, until: datetime, minutes: int) -> list[int]:
+    """How many questions were asked in each of the last whole `minutes` before this moment, the oldest first."""
+    end = until.astimezone(UTC).replace(second=0, microsecond=0)
+    starts = [end - timedelta(minutes=n) for n in range(minutes, 0, -1)]
+    sqlite_text = func.substr(cast(checks.c.at, Text), 1, _MINUTE_CHARS)
+    minute = sqlite_text if tx.dialect.name == "sqlite" else func.to_char(func.timezone("UTC", checks.c.at), _MINUTE)
+    query = select(minute, func.count()).where(checks.c.at >= starts[0], checks.c.at < end).group_by(minute)
+    counts: dict[str, int] = {row[0]: row[1] for row in tx.execute(query)}
+    return [counts.get(f"{start:%Y-%m-%dT%H:%M}", 0) for start in starts]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why questions failed at one bank, how often, and of which QR the last one was."""
+
+    bank: str
+    outcome: str
+    error: str | None
+    times: int
+    last_at: datetime
+    qr: int
+
+
+def failures_by_cause(tx: Tx, since: datetime, limit: int) -> list[Cause]:
+    """The causes of the questions that failed since this moment, the most frequent first, at most `limit`."""
+    times, last = func.count(), func.max(checks.c.at, type_=checks.c.at.type)
+    query = (
+        select(qrs.c.bank, checks.c.outcome, checks.c.error, times, last, func.max(checks.c.qr))
+        .join(qrs, qrs.c.id == checks.c.qr)
+        .where(checks.c.at >= since, checks.c.outcome.not_in(ANSWERED))
+        .group_by(qrs.c.bank, checks.c.outcome, checks.c.error)
+        .order_by(times.desc(), last.desc())
+    )
+    return [Cause(*row) for row in tx.execute(query.limit(limit))]
 
 
 def spent_checks(tx: Tx, before: datetime) -> int:
@@ -231,6 +288,18 @@ def write_meta(tx: Tx, key: str, value: str) -> None:
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(meta).values(key=key, value=value)
     tx.execute(statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": value}))
+
+
+def _audit_values(action: Action) -> dict[str, Any]:
+    return {
+        "at": action.at,
+        "who": action.who,
+        "action": action.action,
+        "object": action.what,
+        "qr": action.qr,
+        "reason": action.reason,
+        "detail": json.dumps(action.detail or {}, default=str),
+    }
 
 
 def _spent(before: datetime) -> tuple[Any, ...]:

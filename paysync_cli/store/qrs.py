@@ -106,7 +106,8 @@ def by_qr_id(tx: Tx, qr_id: str, bank: str | None = None) -> list[Qr]:
 
 def alike(tx: Tx, start: str, bank: str | None, limit: int) -> list[str]:
     """The bank's QR ids that begin so, in order, each once."""
-    query = select(qrs.c.qr_id).where(qrs.c.qr_id.startswith(start, autoescape=True)).distinct()
+    begins = (qrs.c.qr_id >= start, qrs.c.qr_id < start + "\U0010ffff")  # a range of the index, which LIKE is not
+    query = select(qrs.c.qr_id).where(*begins).distinct()
     if bank is not None:
         query = query.where(qrs.c.bank == bank)
     return list(tx.execute(query.order_by(qrs.c.qr_id).limit(limit)).scalars())
@@ -122,6 +123,14 @@ def banks_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for some in slices(sorted(set(ids))):
         found |= {row.id: row.bank for row in tx.execute(select(qrs.c.id, qrs.c.bank).where(qrs.c.id.in_(some)))}
+    return found
+
+
+def qr_ids_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
+    """The bank's QR id of each of these rows."""
+    found: dict[int, str] = {}
+    for some in slices(sorted(set(ids))):
+        found |= {row.id: row.qr_id for row in tx.execute(select(qrs.c.id, qrs.c.qr_id).where(qrs.c.id.in_(some)))}
     return found
 
 
@@ -222,9 +231,15 @@ def _next_due_at() -> Any:
     return select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(*_OF_QUEUE, _WAITING)
 
 
-def queued(tx: Tx, before: datetime, limit: int) -> list[Qr]:
-    """Rows dispatched before this moment and not recorded since, the oldest first."""
-    query = select(qrs).where(_QUEUED, qrs.c.queued_at <= before)
+def queued(tx: Tx, before: datetime, limit: int, *, after: datetime | None = None) -> list[Qr]:
+    """Rows dispatched before this moment and not recorded since, the oldest first.
+
+    Also those dispatched later than `after`: by a clock that was ahead and has been put back.
+    """
+    dispatched = qrs.c.queued_at <= before
+    if after is not None:
+        dispatched |= qrs.c.queued_at > after
+    query = select(qrs).where(_QUEUED, dispatched)
     return [from_row(row) for row in tx.execute(query.order_by(qrs.c.queued_at).limit(limit))]
 
 
@@ -326,7 +341,7 @@ def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
     return tx.execute(query.limit(1)).first() is not None
 
 
-def from_row(row: Row[Any]) -> Qr:
+def from_row(row: Row[Any] | tuple[Any, ...]) -> Qr:
     """A row of the table, its columns in the table's order, as the core's value."""
     (
         row_id, bank, environment, qr_id, status, amount, currency, account, multi_use,

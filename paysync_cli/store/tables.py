@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from paysync_cli.store.columns import RowId, UtcMoment
+from paysync_cli.store.columns import QrId, RowId, TransactionId, UtcMoment
 
 VERSION_TABLE = "paysync_alembic"
 
@@ -46,7 +46,7 @@ qrs = Table(
     Column("id", RowId, primary_key=True),
     Column("bank", String(32), nullable=False),
     Column("environment", String(16), nullable=False),
-    Column("qr_id", String(64), nullable=False),
+    Column("qr_id", QrId, nullable=False),
     Column("status", String(16), nullable=False),
     Column("amount_minor", BigInteger),
     Column("currency", String(3), nullable=False),
@@ -87,6 +87,8 @@ Index("ix_paysync_qrs_queued", qrs.c.queued_at, sqlite_where=_queued, postgresql
 Index("ix_paysync_qrs_overview", qrs.c.bank, qrs.c.plan_state, qrs.c.status)
 Index("ix_paysync_qrs_qr_id", qrs.c.qr_id)
 Index("ix_paysync_qrs_registered_at", qrs.c.registered_at, qrs.c.id)
+Index("ix_paysync_qrs_amount", qrs.c.amount_minor, qrs.c.id)
+Index("ix_paysync_qrs_account", qrs.c.account, qrs.c.id)
 
 checks = Table(
     "paysync_checks",
@@ -110,7 +112,7 @@ movements = Table(
     Column("id", RowId, primary_key=True),
     Column("qr", RowId, ForeignKey("paysync_qrs.id"), nullable=False),
     Column("bank", String(32), nullable=False),
-    Column("bank_transaction_id", Text, nullable=False),
+    Column("bank_transaction_id", TransactionId, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("account", String(64), nullable=False),
@@ -121,7 +123,8 @@ movements = Table(
     UniqueConstraint("qr", "bank_transaction_id"),
     CheckConstraint("amount_minor > 0", name="amount"),
 )
-Index("ix_paysync_movements_transaction", movements.c.bank, movements.c.bank_transaction_id)
+Index("ix_paysync_movements_transaction", movements.c.bank_transaction_id, movements.c.bank)
+Index("ix_paysync_movements_amount", movements.c.amount_minor, movements.c.id)
 Index("ix_paysync_movements_booked_at", movements.c.booked_at)
 
 accounts = Table(

@@ -23,6 +23,23 @@ def beside_relative(moment: datetime, now: datetime, zone: tzinfo | None) -> str
     return f"{local:%Y-%m-%d %H:%M:%S} ({relative(moment, now)})"
 
 
+def briefly_beside(moment: datetime, now: datetime, zone: tzinfo | None) -> str:
+    """`03:04 (4 min ago)`, of another day `01-02 (3 d ago)`: the same where there is little room."""
+    local, today = _aware(moment).astimezone(zone), _aware(now).astimezone(zone).date()
+    away_s = (local - now).total_seconds()
+    words = brief_span(abs(away_s))
+    away = _("in {span}").format(span=words) if away_s > 0 else _("{span} ago").format(span=words)
+    return f"{local:%H:%M} ({away})" if local.date() == today else f"{local:%m-%d} ({away})"
+
+
+def brief_span(seconds: float) -> str:
+    """The span in its largest fitting unit, rounded down, as a number and a symbol: `4 min`, `2 d`."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
 def relative(moment: datetime, now: datetime) -> str:
     """`in 5 minutes`, `3 hours ago`, `now`."""
     away_s = (_aware(moment) - _aware(now)).total_seconds()

@@ -8,7 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -376,3 +378,16 @@ def test_our_own_export_comes_back_in(home: RegisterHome) -> None:
         csv.writer(file).writerows([["qr_id", "amount"], *([csv_cell(one), csv_cell("100.50")] for one in ids)])
     home.document("import", "own.csv")
     assert home.ids() == ids
+
+
+def test_when_and_how_to_ask_holds_for_the_whole_file(known: RegisterHome) -> None:
+    known.change("UPDATE paysync_qrs SET next_check_at = '2099-01-01T00:00:00.000000+00:00'")
+    name = known.write("qrs.csv", "qr_id\nOLD\nNEW\n")
+    moment = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    local = moment.astimezone(ZoneInfo("America/La_Paz"))  # the bank's
+    words = ("import", name, "--at", f"{local:%Y-%m-%dT%H:%M:%S}", "--priority", "high")
+    foretold = known.document(*words, "--dry-run")["data"]
+    assert counts(foretold) == counts(known.document(*words)["data"]) == {"created": 1, "moved": 1}
+    wanted = (moment.isoformat(timespec="microseconds"), 0)
+    assert [(row["next_check_at"], row["priority"]) for row in known.rows()] == [wanted, wanted]
+    assert "exclude each other" in known.document(*words, "--now", status=2)["errors"][0]["message"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -130,19 +131,51 @@ def test_off_a_terminal_ids_and_moments_are_whole(home: Home) -> None:
 
 
 def test_on_a_terminal_rows_fit(home: Home) -> None:
-    """Twenty-digit ids, as banks give them, stay on one line at 80 columns."""
+    """Twenty-digit ids, as banks give them, stay on one line at 80 columns, moments relative beside absolute."""
     soon = datetime.now(UTC) + timedelta(minutes=12, seconds=30)
     with home.books() as store:
         for n in range(3):
             qr = add_qr(store, f"3106140000000000000{n}", status="processing", at=soon)
             book(store, qr, 1_000, transaction=str(n))
-    ended = home.on_terminal("list", columns=80, NO_COLOR="1")
+    ended = home.on_terminal("list", columns=80, NO_COLOR="1", PAYSYNC_TZ="UTC")
     lines = lines_seen(ended.out)
     rows = [line for line in lines if "31061400" in line]
+    at = soon.astimezone(UTC)
+    day = f"{at:%H:%M}" if at.date() == datetime.now(UTC).date() else f"{at:%m-%d}"
     assert [row.split() for row in rows] == [
-        [f"3106140000000000000{n}", "processing", "100.50", "BOB", "10.00", "in", "12", "minutes"] for n in range(3)
+        [f"3106140000000000000{n}", "processing", "100.50", "BOB", "10.00", day, "(in", "12", "min)"] for n in range(3)
     ]
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("columns", "heads"),
+    [
+        (80, ["QR", "Status", "Amount", "Paid", "Next check"]),
+        (120, ["QR", "Bank", "Status", "Amount", "Paid", "Next check", "Checks"]),
+        (200, ["QR", "Bank", "Status", "Amount", "Paid", "Account", "Due", "Next check", "Checks"]),
+    ],
+)
+def test_a_wider_terminal_shows_more(home: Home, columns: int, heads: list[str]) -> None:
+    soon = datetime.now(UTC) + timedelta(days=2, seconds=30)
+    with home.books() as store:
+        qr = add_qr(store, "31061400000000000001", status="processing", at=soon, due_at=soon)
+        book(store, qr, 1_000)
+    shown = lines_seen(home.on_terminal("list", columns=columns, NO_COLOR="1", PAYSYNC_TZ="UTC").out)
+    (head,) = (line for line in shown if line.strip().startswith("QR"))
+    assert re.split(r"\s{2,}", head.strip()) == heads
+    (row,) = (line for line in shown if "31061400" in line)
+    absolute = f"{soon:%Y-%m-%d %H:%M:%S} (in 2 days)"
+    assert (f"{soon:%m-%d} (in 2 d)" if columns == 80 else absolute) in row
+
+
+def test_the_bank_is_shown_where_it_tells_qrs_apart(home: Home) -> None:
+    with home.books() as store:
+        for bank in ("sim", "other"):
+            add_qr(store, "QR1", bank=bank, at=datetime.now(UTC))
+    shown = home.on_terminal("list", columns=80, NO_COLOR="1").out
+    assert "Bank" in shown
+    assert "other" in shown
 
 
 @pytest.mark.parametrize(

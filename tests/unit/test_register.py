@@ -152,6 +152,14 @@ def test_a_qr_at_work_or_held_is_not_moved(store: Database, state: str) -> None:
     assert dump(store) == before
 
 
+@pytest.mark.parametrize("state", ["queued", "held"])
+def test_checks_are_granted_also_to_a_qr_at_work_or_held(store: Database, state: str) -> None:
+    before = add_qr(store, "QR1", state=state, at=NOW, checks=19).plan
+    assert outcome(store, request(), at=AN_HOUR_AGO, more_checks=3).outcome is Outcome.MOVED
+    assert row(store).plan == replace(before, max_checks=23)
+    assert [action["action"] for action in story(store).actions] == ["grant_checks"]
+
+
 def test_an_earlier_moment_moves_the_check_and_makes_it_free(store: Database) -> None:
     add_qr(store, "QR1", at=IN_AN_HOUR, checks=4)
     assert outcome(store, request(), at=IN_TEN) == Item("QR1", Outcome.MOVED, IN_TEN)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from paysync_cli.store.columns import UtcMoment
+from paysync_cli.store.columns import QrId, TransactionId, UtcMoment
 
 revision = "0001"
 down_revision = None
@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("bank", sa.String(length=32), nullable=False),
         sa.Column("environment", sa.String(length=16), nullable=False),
-        sa.Column("qr_id", sa.String(length=64), nullable=False),
+        sa.Column("qr_id", QrId, nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.String(length=3), nullable=False),
@@ -133,6 +133,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("plan_state IN ('planned', 'exhausted')"),
     )
     op.create_index("ix_paysync_qrs_registered_at", "paysync_qrs", ["registered_at", "id"], unique=False)
+    op.create_index("ix_paysync_qrs_amount", "paysync_qrs", ["amount_minor", "id"], unique=False)
+    op.create_index("ix_paysync_qrs_account", "paysync_qrs", ["account", "id"], unique=False)
     op.create_index("ix_paysync_qrs_qr_id", "paysync_qrs", ["qr_id"], unique=False)
     op.create_index(
         "ix_paysync_qrs_queued",
@@ -187,7 +189,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("qr", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("bank", sa.String(length=32), nullable=False),
-        sa.Column("bank_transaction_id", sa.Text(), nullable=False),
+        sa.Column("bank_transaction_id", TransactionId, nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("account", sa.String(length=64), nullable=False),
@@ -202,8 +204,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_paysync_movements_booked_at", "paysync_movements", ["booked_at"], unique=False)
     op.create_index(
-        "ix_paysync_movements_transaction", "paysync_movements", ["bank", "bank_transaction_id"], unique=False
+        "ix_paysync_movements_transaction", "paysync_movements", ["bank_transaction_id", "bank"], unique=False
     )
+    op.create_index("ix_paysync_movements_amount", "paysync_movements", ["amount_minor", "id"], unique=False)
     op.create_table(
         "paysync_reviews",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

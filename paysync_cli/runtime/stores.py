@@ -8,7 +8,7 @@ import socket
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from paysync_cli.errors import NotFound, SettingsError
+from paysync_cli.errors import NotFound, RedisUnavailable, SettingsError
 from paysync_cli.language import _
 from paysync_cli.settings import Settings, mask_url
 
@@ -55,8 +55,9 @@ class Stores:
     @cached_property
     def store(self) -> Database:
         """The database, ready to use: its schema is this version's. Raises NotFound, SettingsError."""
+        database = self.database  # says by itself that there is none
         try:
-            return self.database.ready(upgrade=not self.settings.read_only)
+            return database.ready(upgrade=not self.settings.read_only)
         except NotFound as error:
             raise self._missing(error) from None
 
@@ -112,6 +113,32 @@ class Stores:
         self._endpoint = self.embedded.attach_if_running()
         return None if self._endpoint is None else self._client(self._embedded_link())
 
+    def queue_again(self, before: QueueClient | None) -> QueueClient | None:
+        """The queues, for whoever looks again and again: `before` while it answers, else as they are now.
+
+        An embedded server that was started anew is found again, never started. Raises RedisUnavailable.
+        """
+        if self.embedded is None:
+            queue = before or self.queue
+            queue.ping()
+            return queue
+        if before is not None:
+            try:
+                before.ping()
+                return before
+            except RedisUnavailable:
+                self._drop(before)
+        self._endpoint = self.embedded.attach_if_running()
+        return None if self._endpoint is None else self._client(self._embedded_link())
+
+    def _drop(self, queue: QueueClient) -> None:
+        """Forget a client whose server went; the next one has a new password, and may listen elsewhere."""
+        queue.close()
+        if queue in self._queues:
+            self._queues.remove(queue)
+        if self.__dict__.get("queue") is queue:
+            del self.__dict__["queue"], self.__dict__["link"]
+
     def _client(self, link: Link) -> QueueClient:
         from paysync_cli.queue.client import QueueClient
 
@@ -141,13 +168,15 @@ class Stores:
     # -- for people ---------------------------------------------------------------------------------------------
 
     def where(self) -> dict[str, object]:
-        """Which database, Redis and settings files this is about: no OK over an empty world."""
+        """Which database, Redis and settings files this is about, there or not: no OK over an empty world."""
+        from paysync_cli.store.database import where_is
+
         if self.settings.redis_url is not None:
             redis = mask_url(self.settings.redis_url)
         else:
             redis = _("embedded in {folder}").format(folder=self.settings.redis_folder)
         return {
-            "database": self.database.where,
+            "database": where_is(self.settings.database_url),
             "redis": redis,
             "settings_files": [str(path) for path in self.settings.files],
         }

@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paysync_cli.errors import PaysyncError
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.queue.client import QueueClient, WorkerSeen
+from paysync_cli.queue.gate import BankGate, BreakerSeen
 from paysync_cli.store import banks, history, leases, qrs
 from paysync_cli.store.database import Database, Tx
+
+if TYPE_CHECKING:
+    from paysync_cli.services.gate import Limits
 
 DAY = timedelta(hours=24)
 RATE_WINDOW = timedelta(minutes=5)  # long enough that a quiet installation does not show zero
@@ -25,6 +29,7 @@ class BankFigures:
     """One bank's QRs. `due` counts rows whose moment has come, also those already in the queue.
 
     `closed` is why nobody may ask it now, as SQL says: its credential stopped, or a pause; None when it is open.
+    `rate_per_s` is what holds now, None for a bank that is not configured here; `breaker` is None without Redis.
     """
 
     name: str
@@ -34,6 +39,8 @@ class BankFigures:
     oldest_due_s: float
     last_sweep: datetime | None
     closed: banks.BankState | None = None
+    rate_per_s: float | None = None
+    breaker: BreakerSeen | None = None
 
     @property
     def open(self) -> int:
@@ -104,7 +111,7 @@ class Jobs:
 @dataclass(frozen=True, slots=True)
 class StatsReport:
     """`jobs` is None when Redis is down: `redis_error` says how. `server` is None when no Redis was asked, and empty
-    when an ACL keeps its figures from us.
+    when an ACL keeps its figures from us. `strange`: a worker leads, and yet this Redis carries nothing of ours.
     """
 
     books: Books
@@ -113,6 +120,7 @@ class StatsReport:
     server: Mapping[str, Any] | None
     redis_error: PaysyncError | None
     where: Mapping[str, object]
+    strange: bool = False
 
     @property
     def nobody_works(self) -> bool:
@@ -128,14 +136,16 @@ def gather_stats(
     configured: Iterable[str] = (),
     bank: str | None = None,
     where: Mapping[str, object] | None = None,
+    limits: Mapping[str, Limits] | None = None,
 ) -> StatsReport:
     """The figures of all banks or of one.
 
     `queue` is None when the embedded Redis simply does not run (then nothing is in it), or the error that it gave.
-    `configured` are the banks to show even without QRs. Raises DatabaseUnavailable.
+    `configured` are the banks to show even without QRs, `limits` what the settings allow towards them.
+    Raises DatabaseUnavailable.
     """
     with store.read() as tx:
-        books = _books(tx, now, configured, bank)
+        books = _books(tx, now, configured, bank, limits or {})
     report = StatsReport(books, _resting(books), (), None, None, where or {})
     if isinstance(queue, PaysyncError):
         return replace(report, jobs=None, redis_error=queue)
@@ -143,16 +153,18 @@ def gather_stats(
         return report
     try:
         jobs = _jobs(store, queue, books, bank)
-        return replace(report, jobs=jobs, workers=queue.workers(), server=queue.server())
+        workers, server, strange = queue.workers(), queue.server(), books.leader is not None and queue.owner() is None
+        books = _with_breakers(books, queue)
+        return replace(report, books=books, jobs=jobs, workers=workers, server=server, strange=strange)
     except PaysyncError as error:
         return replace(report, jobs=None, redis_error=error)
 
 
-def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -> Books:
+def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None, limits: Mapping[str, Limits]) -> Books:
     ok, failed = history.count_checks(tx, now - DAY, bank)
     lease, run = leases.current(tx, leases.LEADER), history.last_run(tx, "cleanup")
     return Books(
-        banks=_banks(tx, now, configured, bank),
+        banks=_banks(tx, now, configured, bank, limits),
         checks_ok=ok,
         checks_failed=failed,
         checks_per_minute=sum(history.count_checks(tx, now - RATE_WINDOW, bank)) / (RATE_WINDOW / timedelta(minutes=1)),
@@ -162,10 +174,14 @@ def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
     )
 
 
-def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -> list[BankFigures]:
+def _banks(
+    tx: Tx, now: datetime, configured: Iterable[str], bank: str | None, limits: Mapping[str, Limits]
+) -> list[BankFigures]:
     rows = qrs.overview(tx)
     waiting, oldest, swept = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now), banks.last_sweeps(tx)
-    closed = {state.bank: state for state in banks.states(tx) if state.closed(now)}
+    states = banks.states(tx)
+    closed = {state.bank: state for state in states if state.closed(now)}
+    rates = {name: _rate(name, its, states) for name, its in limits.items()}
     names = {name for name, _state, _status, _n in rows} | set(configured) | set(closed)
     return [
         BankFigures(
@@ -176,9 +192,22 @@ def _banks(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None) -
             (now - oldest[name]).total_seconds() if name in oldest else 0.0,
             swept.get(name),
             closed.get(name),
+            rates.get(name),
         )
         for name in sorted(names if bank is None else names & {bank})
     ]
+
+
+def _rate(name: str, limits: Limits, states: Iterable[banks.BankState]) -> float:
+    """What the operator allows, else what the settings do."""
+    own = next((state for state in states if (state.bank, state.environment) == (name, limits.environment)), None)
+    return (own.rate_per_s if own else None) or limits.rate_per_s
+
+
+def _with_breakers(books: Books, queue: QueueClient) -> Books:
+    names = [bank.name for bank in books.banks]
+    breakers = BankGate(queue).look(names) if names else {}
+    return replace(books, banks=[replace(bank, breaker=breakers.get(bank.name)) for bank in books.banks])
 
 
 def _by(words: Any, counts: Iterable[tuple[Any, int]]) -> dict[Any, int]:

@@ -40,6 +40,8 @@ class Column:
 Cell = object  # str, int, Decimal, datetime, Styled or None; anything else through str()
 
 GOOD, NOTICE, BAD, QUIET = "green", "yellow", "red", "dim"
+# With their own background: a line that nobody overlooks, and that reads alike on light and dark terminals.
+ALARM, WARNING = "bold #ffffff on #b00020", "bold #000000 on #ffd000"
 
 _STATUS_STYLES = {
     "completed": GOOD,
@@ -65,6 +67,9 @@ class Page(ABC):
     """Headings, lines, fields and tables. `now` and `zone` decide how moments read."""
 
     terminal: bool
+    width: int | None = None  # characters of a table's line; None where lines have no end
+    gap = 2  # between a table's columns
+    compact = False  # a terminal's tables without rule and empty lines
 
     def __init__(self, *, now: datetime, zone: tzinfo | None) -> None:
         self.now = now
@@ -150,6 +155,10 @@ class TerminalPage(Page):
         super().__init__(now=now, zone=zone)
         self.console = console
         self._begun = False
+        if not self.compact:
+            self.width, self.gap = console.width - 2, 3  # what the rule under the heads takes
+        else:
+            self.width = console.width
 
     def line(self, text: Cell = "") -> None:
         self._begun = True
@@ -174,7 +183,7 @@ class TerminalPage(Page):
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        table = Table(box=None if self.compact else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for head in map(_column, columns):
             table.add_column(self._rich(head.title), justify="right" if head.right else "left", overflow="fold")
         for row in rows:

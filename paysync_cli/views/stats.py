@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from paysync_cli.language import _, ngettext
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.queue.client import WorkerSeen
 from paysync_cli.services.stats import BankFigures, StatsReport
+from paysync_cli.views.attention import notices, state_cell
 from paysync_cli.views.base import View
+from paysync_cli.views.breaker import breaker_fields
 from paysync_cli.views.page import BAD, GOOD, NOTICE, QUIET, Cell, Column, Page, Styled
 from paysync_cli.views.times import relative, span
 
@@ -41,42 +43,36 @@ class StatsView(View):
             "banks": [_bank(bank) for bank in books.banks],
             "last_cleanup": None if books.last_cleanup is None else asdict(books.last_cleanup),
             "redis": _redis(report.server),
-            "warnings": [{"code": code, "message": message} for code, message in self._warnings()],
+            "warnings": [{"code": notice.code, "message": notice.message} for notice in notices(report)],
             "where": dict(report.where),
         }
 
     def human(self, page: Page) -> None:
-        page.line(self._oldest())
-        for _code, message in self._warnings():
-            page.line(Styled(_("warning: {text}").format(text=message), NOTICE))
+        page.compact = True  # what comes first must not scroll away
+        page.line(self.oldest())
+        for notice in notices(self.report):
+            page.line(notice.styled)
+        self.figures(page)
+
+    def figures(self, page: Page) -> None:
+        """The two blocks, without the lines that stand above them."""
         page.heading(_("Jobs"))
         self._jobs(page)
         page.heading(_("QRs"))
         self._qrs(page)
 
-    def _oldest(self) -> Styled:
+    def oldest(self) -> Styled:
+        """The line that comes first."""
         books = self.report.books
         if not books.due:
             return Styled(_("Nothing is due."), GOOD)
         late = _("The oldest due check waits {span}.").format(span=span(books.oldest_due_s))
         return Styled(late, BAD if self.report.nobody_works else "bold")
 
-    def _warnings(self) -> Iterable[tuple[str, str]]:
-        due = self.report.books.due
-        if self.report.nobody_works:
-            text = ngettext(
-                "{n} QR is due and no worker is alive: run `paysync worker`.",
-                "{n} QRs are due and no worker is alive: run `paysync worker`.",
-                due,
-            )
-            yield "no_worker", text.format(n=due)
-        for bank in self.report.books.banks:
-            yield from _closed(bank)
-
     def _jobs(self, page: Page) -> None:
         jobs, books = self.report.jobs, self.report.books
         if jobs is None:
-            page.line(Styled(_("unknown: Redis is not available"), BAD))
+            page.line(Styled(_("unknown: {why}").format(why=self._redis_trouble()), BAD))
         else:
             counts = (jobs.waiting, jobs.active, jobs.completed, _alarming(jobs.failed), jobs.delayed)
             titles = (_("Waiting"), _("Active"), _("Completed"), _("Failed"), _("Delayed"))
@@ -120,10 +116,14 @@ class StatsView(View):
         )
         return f"{words}, {cleanup.outcome}" if cleanup else words
 
+    def _redis_trouble(self) -> str:
+        assert self.report.redis_error is not None
+        return self.report.redis_error.message
+
     def _redis(self) -> Cell:
         where = str(self.report.where.get("redis", ""))
         if self.report.redis_error is not None:
-            return Styled(self.report.redis_error.message, BAD)
+            return Styled(_("{where}: see above").format(where=where), BAD)
         if self.report.server is None:
             return _("{where}: not running").format(where=where)
         server = _redis(self.report.server)
@@ -138,11 +138,14 @@ class StatsView(View):
         page.table(
             [Column(title, right=True) for title in titles], [[books.total(status) for status in Status]], empty=""
         )
-        page.fields([(_("of them"), self._apart()), (_("database"), self.report.where.get("database"))])
+        pairs: list[tuple[str, Cell]] = [(_("of them"), self._apart())]
+        if len(books.banks) == 1:
+            pairs.append((_("bank"), _bank_words(books.banks[0])))
+        page.fields([*pairs, (_("database"), self.report.where.get("database"))])
         if len(books.banks) > 1:
-            heads = (_("Open"), _("Due"), _("Completed"), _("Cancelled"), _("Expired"))
+            heads = (_("Rate"), _("Open"), _("Due"), _("Longest due"))
             page.table(
-                [_("Bank"), *(Column(head, right=True) for head in heads)],
+                [_("Bank"), _("State"), *(Column(head, right=True) for head in heads)],
                 (_bank_cells(bank) for bank in books.banks),
                 empty="",
             )
@@ -153,7 +156,7 @@ class StatsView(View):
         words = _("{exhausted} exhausted, {held} held, {reviews}").format(
             exhausted=books.in_state(PlanState.EXHAUSTED), held=books.in_state(PlanState.HELD), reviews=reviews
         )
-        return Styled(words, NOTICE if books.reviews_open else "")
+        return Styled(words, NOTICE if books.reviews_open or books.in_state(PlanState.EXHAUSTED) else "")
 
 
 def _worker(worker: WorkerSeen) -> dict[str, object]:
@@ -185,6 +188,8 @@ def _bank(bank: BankFigures) -> dict[str, object]:
         "exhausted": bank.states[PlanState.EXHAUSTED],
         "held": bank.states[PlanState.HELD],
         "state": _state(bank),
+        "breaker": breaker_fields(bank.breaker),
+        "rate_per_s": bank.rate_per_s,
         "stopped_at": bank.closed and bank.closed.stopped_at,
         "stop_reason": bank.closed and bank.closed.stop_reason,
         "paused_until": bank.closed and bank.closed.paused_until,
@@ -193,29 +198,28 @@ def _bank(bank: BankFigures) -> dict[str, object]:
 
 
 def _state(bank: BankFigures) -> str:
-    if bank.closed is None:
-        return "open"
-    return "paused" if bank.closed.stopped_at is None else "credential_stopped"
+    """Why nobody asks it now; `open` when it is asked."""
+    if bank.closed is not None:
+        return "paused" if bank.closed.stopped_at is None else "credential_stopped"
+    if bank.breaker is not None and bank.breaker.state in ("open", "held"):
+        return "breaker_open" if bank.breaker.state == "open" else "held"
+    return "open"
 
 
-def _closed(bank: BankFigures) -> Iterable[tuple[str, str]]:
-    """Why nobody asks this bank, and what to do about it."""
-    state = bank.closed
-    if state is None:
-        return
-    if state.stopped_at is not None:
-        text = _("bank {bank} refused our credential and nobody asks it ({reason}); mend it, then: {command}")
-        command = f"paysync bank unlock {bank.name} --reason ..."
-        yield "credential_stopped", text.format(bank=bank.name, reason=state.stop_reason, command=command)
-    else:
-        text = _("bank {bank} is paused ({reason}); to end it: {command}")
-        reason = state.pause_reason or _("no reason given")
-        yield "bank_paused", text.format(bank=bank.name, reason=reason, command=f"paysync resume {bank.name}")
+def _bank_words(bank: BankFigures) -> Styled:
+    """The only bank in one line."""
+    state = state_cell(_state(bank))
+    rate = "" if bank.rate_per_s is None else _(", {rate:g} questions/s").format(rate=bank.rate_per_s)
+    words = _("{name} {state}{rate}, {open} open, {due} due").format(
+        name=bank.name, state=state.text, rate=rate, open=bank.open, due=bank.due
+    )
+    return Styled(words, "" if state.style == GOOD else state.style)
 
 
 def _bank_cells(bank: BankFigures) -> list[Cell]:
-    finals = (bank.statuses[status] for status in (Status.COMPLETED, Status.CANCELLED, Status.EXPIRED))
-    return [bank.name, bank.open, bank.due, *finals]
+    rate = None if bank.rate_per_s is None else f"{bank.rate_per_s:g}/s"
+    waits = span(bank.oldest_due_s) if bank.due else None
+    return [bank.name, state_cell(_state(bank)), rate, bank.open, bank.due, waits]
 
 
 def _redis(server: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
-from tests.books import add_qr, everything, push, spend
+from paysync_cli.queue.gate import BankGate, Left
+from paysync_cli.store import banks, leases
+from tests.books import HOSTILE, add_qr, everything, open_review, push, spend
 from tests.embedded import running_servers
 from tests.home import NARROW, Home, database_id, lines_seen, new_home, one_document
+from tests.line import plain_server
 from tests.process import run_paysync
 
 DEAD_REDIS = "redis://:canary-secret@127.0.0.1:1/0"
@@ -100,7 +107,7 @@ def test_redis_down_is_partial_and_exit_69(home: Home) -> None:
     assert found["errors"][0]["code"] == "redis_unavailable"
     ended = home.run("stats", REDIS_URL=DEAD_REDIS)
     assert ended.status == 69
-    assert "unknown: Redis is not available" in ended.out
+    assert "unknown: Redis at redis://:***@127.0.0.1:1/0 is not available" in ended.out
     assert "PENDING" in ended.out
     assert ended.err.startswith("error: Redis at redis://")
     assert "canary" not in ended.out + ended.err + str(found)
@@ -173,3 +180,113 @@ def test_one_bank(home: Home) -> None:
     assert data["statuses"]["completed"] == 1
     assert data["due"] == 0
     assert home.json("stats", "--bank", "slip", status=2)["errors"][0]["code"] == "unknown_bank"
+
+
+def test_where_is_told_also_when_there_is_nothing(home: Home) -> None:
+    found = home.json("stats", status=4)
+    assert found["data"] == {
+        "where": {
+            "database": str(home.folder / "paysync.db"),
+            "redis": f"embedded in {home.folder / 'redis'}",
+            "settings_files": [],
+        }
+    }
+    away = home.json("stats", status=69, DATABASE_URL="postgresql://me:canary-secret@127.0.0.1:1/shop")
+    assert away["data"]["where"]["database"] == "postgresql+psycopg://me:***@127.0.0.1:1/shop"
+    assert "canary" not in str(away)
+    assert home.json("list", status=4)["data"] is None, "only where it is promised"
+
+
+def test_a_redis_that_refuses_the_login_is_not_called_away(home: Home) -> None:
+    fill(home)
+    with plain_server() as port:
+        with redis.Redis(port=port) as client:
+            client.config_set("requirepass", "secret-one")
+        ended = home.run("stats", REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        wrong = home.run("stats", REDIS_URL=f"redis://:canary-secret@127.0.0.1:{port}/0")
+    for one in (ended, wrong):
+        assert one.status == 69
+        assert "answers, but refuses our login" in one.err
+        assert "answers, but refuses our login" in one.out
+        assert "not available" not in one.out + one.err
+        assert "canary" not in one.out + one.err
+
+
+def test_what_is_no_redis_is_called_so(home: Home) -> None:
+    fill(home)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_answer_like_a_web_server, args=(listener,), daemon=True)
+        thread.start()
+        ended = home.run("stats", REDIS_URL=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+    assert ended.status == 69
+    assert "is not a Redis" in ended.err
+
+
+def _answer_like_a_web_server(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            caller, _address = listener.accept()
+            with caller:
+                caller.recv(1000)
+                caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_a_redis_without_any_trace_of_the_workers_is_an_alarm(home: Home) -> None:
+    fill(home)
+    now = datetime.now(UTC)
+    with home.books() as store, store.write() as tx:
+        leases.take(tx, leases.LEADER, "host-1-abcdef", now, now + timedelta(hours=1))
+    with plain_server() as port:
+        url = f"redis://127.0.0.1:{port}/0"
+        assert "strange_redis" in [one["code"] for one in home.data("stats", REDIS_URL=url)["warnings"]]
+        with home.books() as store, redis.Redis(port=port) as client:
+            client.set("paysync:database", database_id(store))
+        assert "strange_redis" not in [one["code"] for one in home.data("stats", REDIS_URL=url)["warnings"]]
+
+
+def needy(home: Home) -> None:
+    """A paused bank, one that does not answer, an exhausted plan, an open review."""
+    now = datetime.now(UTC)
+    with home.books() as store, home.queue() as queue:
+        add_qr(store, "out", state="exhausted", at=now + timedelta(hours=1), checks=20)
+        open_review(store, add_qr(store, "paid-twice", status="completed"))
+        add_qr(store, "mute", bank="mute", at=now + timedelta(hours=1))
+        with store.write() as tx:
+            banks.change(tx, "sim", "certification", paused_at=now, pause_reason=HOSTILE)
+        gate = BankGate(queue)
+        for n in range(5):
+            gate.leave([Left("mute", str(n), failed=True)])
+
+
+def test_nothing_that_needs_a_person_can_be_overlooked(home: Home) -> None:
+    with home.redis():
+        needy(home)
+        data = home.data("stats")
+        seen = {columns: home.on_terminal("stats", columns=columns).out for columns in (80, 120, 200)}
+        plain_words = home.on_terminal("stats", NO_COLOR="1").out
+    assert [one["code"] for one in data["warnings"]] == [
+        "breaker_open", "bank_paused", "reviews_open", "plans_exhausted",
+    ]  # fmt: skip
+    by_name = {bank["name"]: bank for bank in data["banks"]}
+    assert (by_name["mute"]["state"], by_name["mute"]["breaker"]["state"]) == ("breaker_open", "open")
+    assert (by_name["sim"]["state"], by_name["sim"]["breaker"]["state"]) == ("paused", "closed")
+    words = ("ALARM: bank mute does not answer", "WARNING: bank sim is paused", "WARNING: 1 review is open",
+             "WARNING: 1 QR has used up its checks", "PAUSED", "DOES NOT ANSWER")  # fmt: skip
+    for out in (*seen.values(), plain_words):
+        text = " ".join(lines_seen(out))
+        assert [one for one in words if one not in text] == []
+        assert "\\x1b[31m[red]Ana\\u202e" in text, "the reason is shown as it is, and obeyed by nobody"
+    for out in seen.values():
+        first = next(line for line in out.splitlines() if "ALARM" in line)
+        assert "48;5;" in first, "its own background: legible on light and dark alike"
+    assert "\x1b[3" not in plain_words
+    assert "\x1b[4" not in plain_words
+
+
+def test_the_only_bank_has_its_line(home: Home) -> None:
+    with home.books() as store:
+        add_qr(store, "later", at=datetime.now(UTC) + timedelta(hours=1))
+    bank = {"ADAPTER": "baneco", "BASE_URL": "http://127.0.0.1:1", "RATE": "7/s", "ENVIRONMENT": "certification"}
+    env = {f"PAYSYNC_BANK_SIM_{key}": value for key, value in bank.items()}
+    assert "sim asked, 7 questions/s, 1 open, 0 due" in home.run("stats", **env).out
+    assert home.data("stats", **env)["banks"][0]["rate_per_s"] == 7

@@ -33,6 +33,7 @@ from paysync_cli.queue.names import (
     QUEUES,
     REFUSED,
     WAKE_CHANNEL,
+    WORKER_CONCURRENCY,
     JobName,
     job_key,
     parse_id,
@@ -47,6 +48,7 @@ SILENT_S = 45  # ours beats every 10 s, a stock worker at work every 30 s: a lon
 IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer
 SPENT_TTL_S = {"finished": FINISHED_TTL_S, "failed": FAILED_TTL_S}  # a spent job's score is its end plus this
 STEP = 500  # ids in one server-side step: keeps other clients' waits in milliseconds
+DROP_STEP = 200  # spent jobs removed in one: each has five keys
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Spent:
 class WorkerSeen:
     """A worker as RQ's registry shows it; `heartbeat_age_s` is None when it never beat.
 
-    `lifetime_s` is how long its key outlives a beat.
+    `lifetime_s` is how long its key outlives a beat; `concurrency` only our own workers tell.
     """
 
     name: str
@@ -144,6 +146,17 @@ class WorkerSeen:
     running: int
     queues: tuple[str, ...]
     lifetime_s: float | None = None
+    concurrency: int | None = None
+    done: int = 0
+    failed: int = 0
+    born_at: datetime | None = None
+
+    @property
+    def condition(self) -> str:
+        """`alive`; `stale`: silent for too long, but its key is there; `stopped`: it left, or its key ran out."""
+        if self.alive:
+            return "alive"
+        return "stopped" if self.state == "stopped" or self.lifetime_s is None else "stale"
 
     @property
     def alive(self) -> bool:
@@ -215,10 +228,15 @@ class QueueClient:
         if owner not in (database_id, None):
             raise self._foreign(owner or "")
 
+    def owner(self) -> str | None:
+        """Which database's jobs this Redis carries; None when no worker of ours ever used it. Only reads."""
+        with self._translated():
+            found: str | None = _text(self._redis.get(DATABASE_KEY))
+        return found
+
     def refuse_foreign(self, database_id: str) -> None:
         """Raise RefusedError when this Redis carries another database's jobs. Only reads."""
-        with self._translated():
-            owner = _text(self._redis.get(DATABASE_KEY))
+        owner = self.owner()
         if owner not in (database_id, None):
             raise self._foreign(owner or "")
 
@@ -350,7 +368,7 @@ class QueueClient:
         if spent.last is None:
             return 0
         with self._translated():
-            return int(self._drop_spent(args=[PREFIX, spent.kind, min(most, STEP), *spent.last, *QUEUE_NAMES]))
+            return int(self._drop_spent(args=[PREFIX, spent.kind, min(most, DROP_STEP), *spent.last, *QUEUE_NAMES]))
 
     def names_in(self, place: str) -> Iterator[list[JobName]]:
         """Our jobs of all queues, in pages: `queue` (waiting), `wip` (started), `finished` or `failed`.
@@ -387,8 +405,8 @@ class QueueClient:
             fields: Any = self._redis.hgetall(job_key(name.id))
         return {_text(key) or "": _text(value) or "" for key, value in fields.items() if key != b"data"}
 
-    def workers(self) -> list[WorkerSeen]:
-        """Every registered worker, by name."""
+    def workers(self, *, gone: bool = False) -> list[WorkerSeen]:
+        """Every registered worker, by name; with `gone` also those that died so long ago that only the name is left."""
         with self._translated():
             keys = sorted(_text(key) or "" for key in self._redis.smembers(f"{PREFIX}:workers"))
         if not keys:
@@ -403,8 +421,13 @@ class QueueClient:
         hashes, running, left_ms = (answers[start : start + len(keys)] for start in range(0, 3 * len(keys), len(keys)))
         return [
             _worker(key, fields, n, ms) for key, fields, n, ms in zip(keys, hashes, running, left_ms, strict=True)
-            if fields
+            if fields or gone
         ]  # fmt: skip
+
+    def ask_worker_to_stop(self, name: str) -> bool:
+        """Send RQ's shutdown command to this worker; whether it heard. Twice means at once: ask only once."""
+        with self._translated():
+            return bool(self._redis.publish(f"{PREFIX}:pubsub:{name}", '{"command": "shutdown"}'))
 
     def server(self) -> dict[str, Any]:
         """What INFO and the eviction policy say; fields that an ACL hides are absent."""
@@ -480,18 +503,27 @@ return 0
 
 
 def unavailable(where: str, error: Exception) -> RedisUnavailable:
-    """A Redis failure as one sentence."""
+    """A Redis failure as one sentence: what is wrong, and whether it answers at all."""
     cause = " ".join(str(error).split()) or type(error).__name__
-    hint = _("Check that Redis runs and that REDIS_URL is right; nothing is lost: the plan is in the database.")
-    if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
-        hint = _("The password or user in REDIS_URL is not accepted.")
-    elif isinstance(error, redis.ReadOnlyError):
-        hint = _("This Redis is a read-only replica; point REDIS_URL at the primary.")
-    elif isinstance(error, redis.exceptions.OutOfMemoryError):
-        hint = _("Redis is full; give it memory or run: paysync purge --all")
-    return RedisUnavailable(
-        _("Redis at {where} is not available: {cause}.").format(where=where, cause=cause.rstrip(".")[:300]), hint=hint
-    )
+    sentence = _("Redis at {where} is not available: {cause}.")
+    hint = _("Check that Redis runs and that REDIS_URL is right.")
+    match error:
+        case redis.exceptions.NoPermissionError():
+            sentence = _("Redis at {where} answers, but its user may not do what paysync needs: {cause}.")
+            hint = _("Its ACL must allow the keys and channels rq:* and paysync:*.")
+        case redis.AuthenticationError() | redis.exceptions.AuthorizationError():
+            sentence = _("Redis at {where} answers, but refuses our login: {cause}.")
+            hint = _("The password or user in REDIS_URL is not accepted.")
+        case redis.ReadOnlyError():
+            sentence = _("Redis at {where} answers, but takes no writes: {cause}.")
+            hint = _("This Redis is a read-only replica; point REDIS_URL at the primary.")
+        case redis.exceptions.OutOfMemoryError():
+            sentence = _("Redis at {where} answers, but is full: {cause}.")
+            hint = _("Redis is full; give it memory or run: paysync purge --all")
+        case redis.InvalidResponse():
+            sentence = _("What answers at {where} is not a Redis: {cause}.")
+            hint = _("Check host and port in REDIS_URL.")
+    return RedisUnavailable(sentence.format(where=where, cause=cause.rstrip(".")[:300]), hint=hint)
 
 
 class _FreshPassword(CredentialProvider):
@@ -550,11 +582,15 @@ def _worker(key: str, fields: Mapping[bytes, bytes], running: int, left_ms: int)
         name=key.removeprefix(f"{PREFIX}:worker:"),
         hostname=values.get("hostname"),
         pid=int(values["pid"]) if values.get("pid") else None,
-        state=values.get("state", "?") if "death" not in values else "stopped",
+        state="stopped" if "death" in values or not values else values.get("state", "?"),
         heartbeat_age_s=age,
         running=running,
         queues=tuple(values.get("queues", "").split(",")),
         lifetime_s=age + left_ms / 1000 if age is not None and left_ms > 0 else None,
+        concurrency=int(values[WORKER_CONCURRENCY]) if values.get(WORKER_CONCURRENCY) else None,
+        done=int(values.get("successful_job_count") or 0),
+        failed=int(values.get("failed_job_count") or 0),
+        born_at=datetime.fromisoformat(values["birth"]) if values.get("birth") else None,
     )
 
 

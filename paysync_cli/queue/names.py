@@ -22,6 +22,8 @@ TASK = "paysync_cli.tasks.check"
 DATABASE_KEY = "paysync:database"  # the UUID of the database whose jobs these are
 TURN_KEY = "paysync:turn"  # counts taken jobs: every eighth comes from medium and low
 WAKE_CHANNEL = "paysync:wake"
+WORKER_CONCURRENCY = "paysync_concurrency"  # a field that our workers add to RQ's own in their hash
+PROBE_KEY = "paysync:doctor"  # written for a second by `paysync doctor`, to see whether Redis takes writes
 
 REFUSED = "refused: this is not a paysync check, or its data is gone"  # the reason of a job that never ran
 REFUSED_DATA = b'["refused",null,[],{}]'  # what is kept of its data

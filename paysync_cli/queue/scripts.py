@@ -112,6 +112,8 @@ if #taken > 0 then
   redis.call('SADD', prefix .. ':worker:' .. worker .. ':executions', unpack(mine))
   redis.call('SET', 'paysync:turn', turn)
   redis.call('EXPIRE', prefix .. ':worker:' .. worker .. ':executions', lease + 120)
+  local worker_key = prefix .. ':worker:' .. worker
+  if redis.call('EXISTS', worker_key) == 1 then redis.call('HSET', worker_key, 'state', 'busy') end
 end
 return taken
 """
@@ -174,6 +176,8 @@ local worker_key = prefix .. ':worker:' .. worker
 if ours > 0 and redis.call('EXISTS', worker_key) == 1 then
   redis.call('HINCRBY', worker_key, 'successful_job_count', ours)
   redis.call('HINCRBYFLOAT', worker_key, 'total_working_time', ARGV[6])
+  local left = redis.call('SCARD', worker_key .. ':executions')
+  redis.call('HSET', worker_key, 'state', left > 0 and 'busy' or 'idle')
 end
 """
 

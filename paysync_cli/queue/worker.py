@@ -36,6 +36,7 @@ from paysync_cli.queue.names import (
     REFUSED,
     REFUSED_DATA,
     WAKE_CHANNEL,
+    WORKER_CONCURRENCY,
     Ended,
     JobName,
     parse_job,
@@ -116,6 +117,7 @@ class ConcurrentWorker(BaseWorker):
         keep_failed: int,
         chores: Sequence[Chore] = (),
         name: str,
+        concurrency: int = 1,
     ) -> None:
         self._link = link
         self._duties = duties
@@ -123,6 +125,7 @@ class ConcurrentWorker(BaseWorker):
         self._keep_finished = keep_finished
         self._keep_failed = keep_failed
         self._chores = chores
+        self._concurrency = concurrency
         self.ended = 0
         self.cut_short = False
         self.stopped_by = ""
@@ -350,6 +353,8 @@ class ConcurrentWorker(BaseWorker):
     def _register(self) -> None:
         log.info("registered", extra={"event_name": "worker_registered", "worker": self.name})
         self.register_birth()  # type: ignore[no-untyped-call]
+        # Its key has an end already: a beat that comes too late leaves nothing behind.
+        self.connection.hset(self.key, WORKER_CONCURRENCY, self._concurrency)
 
     async def _listen(self) -> None:
         """News of planned or pushed work, and RQ's commands to this worker.

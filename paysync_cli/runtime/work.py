@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from paysync_cli.errors import PaysyncError, RedisUnavailable
+from paysync_cli.queue.stamp import EVERY_S, Stamp
 from paysync_cli.runtime.banks import Banks
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Runtime(Banks):
         engine = Engine(self.store, banks, self.clock, stopped, gate, concurrency=settings.concurrency)
         name = worker_name()
         leading = self.leading(name)
-        chores = self._chores(leading, banks, engine, stopped, gate, dispatching)
+        stamp = Stamp(settings.home, name)
+        chores = [*self._chores(leading, banks, engine, stopped, gate, dispatching), _stamping(stamp)]
         worker = ConcurrentWorker(
             self.link,
             engine,
@@ -70,6 +72,7 @@ class Runtime(Banks):
             keep_failed=settings.keep_failed,
             chores=chores,
             name=name,
+            concurrency=settings.concurrency,
         )
         ready(name)
         left: list[LeftBehind] = []
@@ -78,6 +81,7 @@ class Runtime(Banks):
             if burst:
                 left = await asyncio.to_thread(engine.left_behind)
         finally:
+            stamp.remove()
             engine.close()
             await self.close_banks()
             with contextlib.suppress(PaysyncError):
@@ -209,6 +213,17 @@ class Runtime(Banks):
             owner=self.who,
             patience=self.clock.span(PATIENCE_S),
         )
+
+
+def _stamping(stamp: Stamp) -> Chore:
+    """The worker's sign of life, given by the loop that runs the checks: one that hangs gives none."""
+    from paysync_cli.queue.worker import Chore
+
+    async def run() -> float:
+        await asyncio.to_thread(stamp.touch)
+        return EVERY_S
+
+    return Chore("stamp", run)
 
 
 def worker_name() -> str:

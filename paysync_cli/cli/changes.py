@@ -1,4 +1,4 @@
-"""For commands that change something only sometimes, or step by step."""
+"""For commands that change something step by step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,6 @@ from types import FrameType
 from typing import Any
 
 from paysync_cli.cli.session import Session
-from paysync_cli.errors import RefusedError
-from paysync_cli.language import _
-
-
-def refuse_when_read_only(session: Session) -> None:
-    """Raise RefusedError while PAYSYNC_READ_ONLY is set: for commands that also have a harmless form."""
-    if session.settings.read_only:
-        raise RefusedError(
-            _("`paysync {command}` changes something, and PAYSYNC_READ_ONLY is set.").format(command=session.command),
-            hint=_("Unset PAYSYNC_READ_ONLY to allow changes."),
-            code="read_only",
-        )
 
 
 @contextlib.contextmanager

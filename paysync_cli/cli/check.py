@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import BankUnavailable, Fault, NotFound, PartlyDone, PaysyncError, UsageError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 )
 def check(
     session: Session,
-    qr: Annotated[list[str] | None, typer.Argument(help=_("The bank's ids of the QRs."), metavar="[QR]...")] = None,
+    qr: Annotated[list[str] | None, typer.Argument(help=_("The bank's ids of the QRs."), metavar="QR")] = None,
     all_open: Annotated[bool, typer.Option("--open", help=_("Every QR that is not final."))] = False,
     since: Annotated[
         str | None,
@@ -61,8 +62,8 @@ def check(
     wanted = _all_open(session, bank, span) if all_open else _named(session, qr or [], bank)
     title = ngettext("asking about {n} QR", "asking about {n} QRs", len(wanted)).format(n=len(wanted))
     with session.progress(len(wanted), title) as bar:
-        report = asyncio.run(_run(session, wanted, rate_per_s, lambda: bar.advance(1)))
-    session.show(CheckView(report), error=_error(report))
+        report = asyncio.run(ask_now(session, wanted, rate_per_s, lambda: bar.advance(1)))
+    session.show(CheckView(report), error=_error(session, report))
 
 
 def _all_open(session: Session, bank: str | None, span: timedelta | None) -> list[Qr]:
@@ -101,9 +102,10 @@ def _named(session: Session, ids: Sequence[str], bank: str | None) -> list[Qr]:
     return found
 
 
-async def _run(
+async def ask_now(
     session: Session, wanted: Sequence[Qr], rate_per_s: float | None, progress: Callable[[], None]
 ) -> CheckReport:
+    """Ask about each of these QRs once. Raises UsageError and TryLater where a bank may not be asked."""
     from paysync_cli.services.check_now import check_now
 
     runtime, settings = session.runtime, session.settings
@@ -136,11 +138,11 @@ async def _run(
         await runtime.close_banks()
 
 
-def _error(report: CheckReport) -> PaysyncError | None:
+def _error(session: Session, report: CheckReport) -> PaysyncError | None:
     if not report.failed:
         return None
     faults = [
-        Fault(f"bank_{one.outcome}", _("{qr}: {why}").format(qr=one.qr.qr_id, why=one.error), _HINTS.get(one.outcome))
+        bank_fault(session, one.qr.bank, one.outcome, _("{qr}: {why}").format(qr=one.qr.qr_id, why=one.error))
         for one in report.checked
         if one.error is not None
     ]
@@ -149,9 +151,3 @@ def _error(report: CheckReport) -> PaysyncError | None:
         n=report.failed
     )
     return kind(message, faults=faults)
-
-
-_HINTS = {
-    "refused": _("The bank refused the credential: check user, password and key before trying again; it locks users."),
-    "unknown": _("The bank does not know this QR: check the id, the bank and its environment."),
-}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paysync_cli.cli.changes import counted, refuse_when_read_only
+from paysync_cli.cli.changes import counted
 from paysync_cli.cli.command import command
 from paysync_cli.cli.options import DryRun, read_duration
 from paysync_cli.cli.session import Session
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ("paysync cleanup --skip-if-locked --quiet", _("for cron")),
         ("paysync cleanup --status", _("when it ran last")),
     ],
+    changes=lambda given: not given["status"],
+    cron=True,
 )
 def cleanup(
     session: Session,
@@ -51,16 +53,17 @@ def cleanup(
     if status and dry_run:
         raise UsageError(_("--status and --dry-run exclude each other."))
     if status:
+        session.pings = False
         _show_last(session)
     elif dry_run:
         _show_preview(session, timedelta(seconds=age_s))
     else:
-        refuse_when_read_only(session)
         try:
             _run(session, timedelta(seconds=age_s))
         except TryLater as locked:
             if not skip_if_locked:
                 raise
+            session.pings = False  # the run that holds the lock tells of its own success
             session.show(CleanupSkippedView(locked.message))
 
 

@@ -7,13 +7,17 @@
         session.show(StatsView(gather_stats(session.runtime.store, bank=bank)))
 
 The other parameters become arguments and options, Typer's way. Flags of the decorator: `changes=True` is refused
-while PAYSYNC_READ_ONLY is set; `creates_database=True` may create a missing database; `rows=True` adds --jsonl/--csv.
+while PAYSYNC_READ_ONLY is set, except as a --dry-run; where another option decides, `changes=lambda given: ...` gets
+the options by name and says whether this run changes anything. `creates_database=True` may create a missing database;
+`rows=True` adds --jsonl/--csv; `cron=True` is for what cron runs: it adds --ping-url, and with --quiet nothing is
+printed when all is well; `where=True` names database, Redis and settings files in the JSON document also when the
+command fails.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
@@ -26,6 +30,7 @@ from paysync_cli.language import _
 
 P = ParamSpec("P")
 Example = str | tuple[str, str]
+Changes = bool | Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,12 @@ class CommandSpec:
     body: Callable[..., None]
     help: str
     examples: tuple[Example, ...]
-    changes: bool
+    changes: Changes
     creates_database: bool
     rows: bool
+    cron: bool
     hidden: bool
+    where: bool
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,12 @@ def command(
     *,
     help: str,  # noqa: A002 - Typer's own word
     examples: Sequence[Example] = (),
-    changes: bool = False,
+    changes: Changes = False,
     creates_database: bool = False,
     rows: bool = False,
+    cron: bool = False,
     hidden: bool = False,
+    where: bool = False,
 ) -> Callable[[Callable[Concatenate[Session, P], None]], Callable[Concatenate[Session, P], None]]:
     """Declare a command (`stats`) or a member of a group (`bank list`). The function stays callable as it is.
 
@@ -72,7 +81,9 @@ def command(
     """
 
     def declare(body: Callable[Concatenate[Session, P], None]) -> Callable[Concatenate[Session, P], None]:
-        COMMANDS[name] = CommandSpec(name, body, help, tuple(examples), changes, creates_database, rows, hidden)
+        COMMANDS[name] = CommandSpec(
+            name, body, help, tuple(examples), changes, creates_database, rows, cron, hidden, where
+        )
         return body
 
     return declare
@@ -89,8 +100,14 @@ def build(spec: CommandSpec) -> PaysyncCommand:
     app.command(spec.name.split()[-1], cls=PaysyncCommand, help=spec.help, hidden=spec.hidden)(_entry(spec))
     built = typer.main.get_command(app)
     assert isinstance(built, PaysyncCommand)
-    built.complete(full_name=spec.name, examples=spec.examples, rows=spec.rows)
+    built.complete(full_name=spec.name, examples=spec.examples, rows=spec.rows, cron=spec.cron)
     return built
+
+
+def _would_change(spec: CommandSpec, given: Mapping[str, Any]) -> bool:
+    if given.get("dry_run"):
+        return False
+    return spec.changes(given) if callable(spec.changes) else spec.changes
 
 
 def _entry(spec: CommandSpec) -> Callable[..., None]:
@@ -101,13 +118,17 @@ def _entry(spec: CommandSpec) -> Callable[..., None]:
         assert session is not None
         session.begin()
         session.creates_database = spec.creates_database
-        if spec.changes and session.settings.read_only:
+        session.tells_where = spec.where
+        session.silent_when_well = spec.cron
+        session.pings = spec.cron and not values.get("dry_run")
+        if _would_change(spec, values) and session.settings.read_only:
             raise RefusedError(
                 _("`paysync {command}` changes something, and PAYSYNC_READ_ONLY is set.").format(command=spec.name),
                 hint=_("Unset PAYSYNC_READ_ONLY to allow changes."),
                 code="read_only",
             )
         spec.body(session, **values)
+        session.ping()
 
     signature = inspect.signature(spec.body, eval_str=True)
     _session, *own = signature.parameters.values()

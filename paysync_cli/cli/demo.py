@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
+from paysync_cli.cli.signals import Terminated
 from paysync_cli.errors import ConditionNotMet, PaysyncError, UnavailableError
 from paysync_cli.language import _
 
@@ -55,8 +56,17 @@ def demo(session: Session) -> None:
     session.say(
         _("demo: private Redis, simulated bank, 20 QRs, one worker; everything lives in {home}").format(home=home)
     )
-    with _stage(home, fates) as (runtime, bank):
-        report = _watch(session, runtime, bank, fates)
+    try:
+        with _stage(home, fates) as (runtime, bank):
+            report = _watch(session, runtime, bank, fates)
+    except (KeyboardInterrupt, Terminated):
+        session.say(
+            _("The demo was cut short; its worker, Redis and bank are stopped. Look at {home}, or delete it:").format(
+                home=home
+            )
+        )
+        session.say(f"  {next_steps(home)[0]}")
+        raise
     steps = next_steps(home)
     error = None if report.complete else ConditionNotMet(_("The demo did not end as its stories tell."))
     session.show(DemoView(report, str(home), steps), error=error)

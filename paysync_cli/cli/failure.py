@@ -21,13 +21,22 @@ class CutShort(PaysyncError):
 
 
 def sentences(error: PaysyncError, redact: Redact, *, colour: bool) -> str:
-    """The error's one fault with its hint; of several, a heading and each of them indented."""
-    faults = clean(error.faults, redact)
-    if len(faults) == 1:
-        return _headed(faults[0].message, colour) + _indented(faults[0].hint, 2)
-    text = _headed(redact(error.message), colour)
-    text += "".join(f"  {plain(fault.message)}\n{_indented(fault.hint, 4)}" for fault in faults)
-    return text + _indented(error.hint and redact(error.hint), 2)
+    """The error's one fault with its hint; of several, a heading and each of them indented.
+
+    No sentence comes twice: where the first fault is the heading too, each fault stands by itself, and a later fault
+    that repeats the heading leaves only its hint.
+    """
+    faults, heading = clean(error.faults, redact), redact(error.message)
+    if len(faults) == 1 or faults[0].message == heading:
+        return "".join(_headed(fault.message, colour) + _indented(fault.hint, 2) for fault in faults)
+    hint = error.hint and redact(error.hint)
+    text = _headed(heading, colour)
+    for fault in faults:
+        if fault.message == heading:
+            hint = hint or fault.hint
+        else:
+            text += f"  {plain(fault.message)}\n{_indented(fault.hint, 4)}"
+    return text + _indented(hint, 2)
 
 
 def clean(faults: Sequence[Fault], redact: Redact) -> list[Fault]:

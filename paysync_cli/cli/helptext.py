@@ -15,6 +15,7 @@ Example = str | tuple[str, str]
 
 _MAX_WIDTH = 110
 _MAX_LABEL = 30
+_UNBOUNDED = 2**31  # a larger upper bound is the database's, not a thing to know
 
 
 def write_help(command: Any, context: Any, formatter: Any) -> None:
@@ -43,8 +44,11 @@ def _blocks(command: Any, context: Any, width: int) -> Iterator[str]:
 
 
 def _usage(command: Any, context: Any) -> str:
-    pieces = " ".join(command.collect_usage_pieces(context))
-    return f"{_heading(_('Usage'))} {context.command_path} {pieces}\n"
+    words = [context.command_path, "[OPTIONS]"]
+    words += [_argument(p, optional="[{}]") for p in command.get_params(context) if p.param_type_name == "argument"]
+    if hasattr(command, "list_commands"):
+        words.append(_("COMMAND ..."))
+    return f"{_heading(_('Usage'))} {' '.join(words)}\n"
 
 
 def _members(command: Any, context: Any, width: int) -> Iterator[str]:
@@ -62,8 +66,46 @@ def _is_global(param: Any) -> bool:
 def _record(param: Any, context: Any) -> tuple[str, str] | None:
     if "--help" in param.opts:
         return "-h, --help", _("Show this page.")
-    found: tuple[str, str] | None = param.get_help_record(context)
-    return found
+    if param.hidden:
+        return None
+    label = _argument(param) if param.param_type_name == "argument" else _option(param)
+    remarks = "; ".join(_remarks(param, context))
+    return label, f"{param.help or ''}  [{remarks}]".strip() if remarks else param.help or ""
+
+
+def _argument(param: Any, optional: str = "{}") -> str:
+    name = param.metavar or param.name.upper()
+    return (name if param.required else optional.format(name)) + ("..." if param.nargs == -1 else "")
+
+
+def _option(param: Any) -> str:
+    flags = ", ".join(sorted(param.opts, key=len))
+    if param.secondary_opts:
+        flags += f" / {', '.join(param.secondary_opts)}"
+    return flags if param.is_flag else f"{flags} {param.metavar or _kind(param)}"
+
+
+def _kind(param: Any) -> str:
+    """What stands for a value: the choices, else a word for people, never a name of Python's."""
+    described = param.type_descriptor
+    if described.is_choice:
+        return "|".join(map(str, described.choices))
+    if described.is_path:
+        return _("FILE")
+    return _("TEXT") if described.annotation is str else _("N")
+
+
+def _remarks(param: Any, context: Any) -> Iterator[str]:
+    default = param.get_default(context)
+    if not isinstance(default, bool) and default not in (None, "", (), []):
+        yield _("default: {value}").format(value=default)
+    least, most = getattr(param, "min", None), getattr(param, "max", None)
+    if least is not None and most is not None and most < _UNBOUNDED:
+        yield _("{least} to {most}").format(least=least, most=most)
+    elif least is not None:
+        yield _("at least {least}").format(least=least)
+    if param.required and param.param_type_name == "option":
+        yield _("required")
 
 
 def _example_lines(examples: Sequence[Example]) -> list[str]:

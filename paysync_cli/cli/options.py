@@ -31,6 +31,7 @@ class GlobalOptions:
     timeout_s: float | None = None
     config: Path | None = None
     tz: ZoneInfo | None = None
+    ping_url: str | None = None
 
     def take(self, params: dict[str, Any], given: frozenset[str]) -> None:
         """Move the global options that were given on this part of the command line out of `params`.
@@ -78,6 +79,19 @@ def list_options(
     csv: Annotated[bool, typer.Option("--csv", help=_("Comma-separated values with a header."))] = False,
 ) -> None:
     """Only its signature counts: the options of commands that show a list."""
+
+
+def ping_options(
+    ping_url: Annotated[
+        str | None,
+        typer.Option(
+            "--ping-url",
+            metavar="URL",
+            help=_("Call URL after success, for a watcher of cron jobs (PAYSYNC_PING_URL)."),
+        ),
+    ] = None,
+) -> None:
+    """Only its signature counts: the option of commands that cron runs."""
 
 
 GLOBAL_NAMES = frozenset(f.name for f in fields(GlobalOptions)) - {"timeout_s"} | {"timeout"}

@@ -59,12 +59,14 @@ class PaysyncCommand(_Shared, TyperCommand):
         super().__init__(*args, **kwargs)
         self.context_settings = {**HELP_NAMES, "allow_extra_args": True}
 
-    def complete(self, *, full_name: str, examples: tuple[Example, ...], rows: bool) -> None:
+    def complete(self, *, full_name: str, examples: tuple[Example, ...], rows: bool, cron: bool) -> None:
         """Add what Typer could not know: the whole name, the examples, the options that all commands share."""
         self.full_name = full_name
         self.examples = examples
         own = {flag for param in self.params for flag in (*param.opts, *param.secondary_opts)}
-        shared = [*(_options_of(options.list_options) if rows else ()), *_options_of(options.global_options)]
+        lists = _options_of(options.list_options) if rows else ()
+        watcher = _options_of(options.ping_options) if cron else ()
+        shared = [*lists, *watcher, *_options_of(options.global_options)]
         # A command's own option of that name wins, with its own meaning and default.
         self.params = [*self.params, *(o for o in shared if not own.intersection(o.opts))]
         for param in self.params:

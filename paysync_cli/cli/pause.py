@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 def pause(
     session: Session,
-    bank: Annotated[str | None, typer.Argument(help=_("The bank; all when left out."), metavar="[BANK]")] = None,
+    bank: Annotated[str | None, typer.Argument(help=_("The bank; all when left out."), metavar="BANK")] = None,
     span: Annotated[str | None, typer.Option("--for", help=_("How long, e.g. 1h."), metavar="TIME")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help=_("Why; shown in every view."))] = None,
 ) -> None:

@@ -34,7 +34,8 @@ class Child:
 
 
 class Processes:
-    """N children with the command line of this process. One that dies is started again; signals are passed on.
+    """N children with the command line of this process. One that dies is started again, one that was asked to end is
+    not; signals are passed on.
 
     Each child has a session of its own, so that Ctrl-C at a terminal reaches it once, from here; it watches the pipe
     from this process and ends when that closes, however that happens.
@@ -78,7 +79,8 @@ class Processes:
             del self._children[number]
             if child.reader is not None:
                 child.reader.join()
-            if self._restart and not self._stopping:
+            # A worker ends well only when it was asked to: by `worker-stop`, or by a signal of its own.
+            if self._restart and not self._stopping and status != 0:
                 self._plan_again(child, status)
                 continue
             self.statuses.append(status if status >= 0 else 128 - status)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paysync_cli.cli.changes import counted, refuse_when_read_only
+from paysync_cli.cli.changes import counted
 from paysync_cli.cli.command import command
 from paysync_cli.cli.options import DryRun, read_duration
 from paysync_cli.cli.session import Session
@@ -26,6 +26,8 @@ from paysync_cli.language import _, ngettext
         ("paysync purge --completed --keep 100", _("all but the newest hundred")),
         ("paysync purge --all --older-than 7d", _("what ended more than a week ago")),
     ],
+    changes=True,
+    cron=True,
 )
 def purge(
     session: Session,
@@ -49,8 +51,6 @@ def purge(
     age_s = None if older_than is None else read_duration(older_than, "--older-than")
     if age_s is not None and age_s < 0:
         raise UsageError(_("--older-than must not be negative."))
-    if not dry_run:
-        refuse_when_read_only(session)
     runtime = session.runtime
     store, queue = runtime.store, runtime.queue
     queue.refuse_foreign(runtime.database_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paysync_cli.cli.changes import refuse_when_read_only
+from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import BankUnavailable, ConditionNotMet, Fault, PartlyDone, PaysyncError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ("paysync reconcile --date 2026-12-31 --bank baneco --csv", _("one day of one bank")),
         ("paysync reconcile --date yesterday --fix --json", _("for a script")),
     ],
+    changes=lambda given: bool(given["fix"]),
+    cron=True,
     rows=True,
 )
 def reconcile(
@@ -44,12 +46,10 @@ def reconcile(
     from paysync_cli.services.reconcile import Task
     from paysync_cli.views.reconcile import ReconcileView
 
-    if fix:
-        refuse_when_read_only(session)
     session.runtime.require_banks()
     foreign = frozenset(name for name, one in session.settings.banks.items() if one.foreign_qrs == "count")
     report = asyncio.run(_run(session, bank, Task(date, fix, session.runtime.who, foreign)))
-    session.show(ReconcileView(report, fix), error=_error(report, fix=fix))
+    session.show(ReconcileView(report, fix), error=_error(session, report, fix=fix))
 
 
 async def _run(session: Session, bank: str | None, task: Task) -> ReconcileReport:
@@ -66,10 +66,12 @@ async def _run(session: Session, bank: str | None, task: Task) -> ReconcileRepor
         await runtime.close_banks()
 
 
-def _error(report: ReconcileReport, *, fix: bool) -> PaysyncError | None:
+def _error(session: Session, report: ReconcileReport, *, fix: bool) -> PaysyncError | None:
     """A bank that could not be read counts more than differences: it may hide some."""
     failed = [
-        Fault("bank_refused" if one.refused else "bank_unavailable", f"{one.bank}, {one.day}: {one.error}")
+        bank_fault(
+            session, one.bank, "refused" if one.refused else "unavailable", f"{one.bank}, {one.day}: {one.error}"
+        )
         for one in report.failed
     ]
     differing = [fault for one in report.days for fault in _faults(one, fix=fix)]

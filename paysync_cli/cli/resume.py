@@ -19,7 +19,7 @@ from paysync_cli.language import _
 )
 def resume(
     session: Session,
-    bank: Annotated[str | None, typer.Argument(help=_("The bank; all when left out."), metavar="[BANK]")] = None,
+    bank: Annotated[str | None, typer.Argument(help=_("The bank; all when left out."), metavar="BANK")] = None,
 ) -> None:
     from paysync_cli.cli.pause import chosen
     from paysync_cli.services import bank_desk

@@ -41,7 +41,10 @@ class Session:
         self.on_begin: Callable[[float], None] | None = None
         self.document_written = False
         self.creates_database = False
+        self.tells_where = False
         self.warns_of_settings = True
+        self.silent_when_well = False  # with --quiet people get no report of what went well
+        self.pings = False  # whether success is told to PAYSYNC_PING_URL
         self._begun = False
         self._shown = False
         self._overrides: dict[str, str] = {}
@@ -67,6 +70,8 @@ class Session:
         if self._settings is None:
             from paysync_cli.settings import load_settings
 
+            if self.options.ping_url is not None:
+                self._overrides["ping_url"] = self.options.ping_url
             self._settings = load_settings(options=self._overrides, config_file=self.options.config)
             if self._settings.lang is not None:
                 language.use(self._settings.lang)
@@ -136,7 +141,7 @@ class Session:
             streams.write_out(text)
         elif self.options.jsonl or self.options.csv:
             self._write_rows(view)
-        else:
+        elif error is not None or not (self.options.quiet and self.silent_when_well):
             view.human(self.page())
 
     def page(self) -> Page:
@@ -204,9 +209,18 @@ class Session:
             self.tell(error)
             return
         self.document_written = True
-        streams.write_out(document(self.command, "error", None, failure.clean(error.faults, self.redact)))
+        streams.write_out(document(self.command, "error", self._where(), failure.clean(error.faults, self.redact)))
         streams.flush_out()
         self._trace(error)
+
+    def _where(self) -> object:
+        """What a failed command still tells: where it looked, when that is promised and the settings can be read."""
+        if not self.tells_where:
+            return None
+        try:
+            return {"where": self.runtime.where()}
+        except PaysyncError:
+            return None
 
     def _trace(self, error: PaysyncError) -> None:
         if self.options.debug:
@@ -239,6 +253,17 @@ class Session:
             raise RefusedError(_("Nothing was changed."), code="declined")
 
     # -- the end
+
+    def ping(self) -> None:
+        """Tell the watcher of cron, if there is one, that the command succeeded. That it could not be told is a
+        warning: the work is done."""
+        if not self.pings or self.exit_status != 0 or self.settings.ping_url is None:
+            return
+        from paysync_cli.runtime.ping import ping
+
+        trouble = ping(self.settings.ping_url)
+        if trouble is not None:
+            self.warn(self.redact(trouble))
 
     def close(self) -> None:
         """Close what was opened."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
-from paysync_cli.errors import BankUnavailable, Fault, PartlyDone, PaysyncError
+from paysync_cli.errors import BankUnavailable, PartlyDone, PaysyncError
 from paysync_cli.language import _
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     ),
     examples=["paysync sweep", ("paysync sweep --bank baneco --json", _("one bank, for a script"))],
     changes=True,
+    cron=True,
 )
 def sweep(
     session: Session, bank: Annotated[str | None, typer.Option("--bank", help=_("Only this bank."))] = None
@@ -33,7 +35,7 @@ def sweep(
 
     session.runtime.require_banks()
     report = asyncio.run(_run(session, bank))
-    session.show(SweepView(report), error=_error(report))
+    session.show(SweepView(report), error=_error(session, report))
 
 
 async def _run(session: Session, bank: str | None) -> SweepReport:
@@ -50,13 +52,13 @@ async def _run(session: Session, bank: str | None) -> SweepReport:
         await runtime.close_banks()
 
 
-def _error(report: SweepReport) -> PaysyncError | None:
+def _error(session: Session, report: SweepReport) -> PaysyncError | None:
     if not report.failed:
         return None
     faults = [
-        Fault("bank_refused" if one.refused else "bank_unavailable", f"{one.bank}: {one.error}")
+        bank_fault(session, one.bank, "refused" if one.refused else "unavailable", f"{one.bank}: {one.error}")
         for one in report.banks
         if one.error is not None
     ]
     kind: type[PaysyncError] = BankUnavailable if report.failed == len(report.banks) else PartlyDone
-    return kind(faults[0].message, faults=faults)
+    return kind(faults[0].message, hint=faults[0].hint, faults=faults)

@@ -7,25 +7,22 @@ rows whose job is nowhere. Never a QR, a movement, a review or a transition.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
-from paysync_cli.errors import DatabaseUnavailable, RedisUnavailable, TryLater
+from paysync_cli.errors import RedisUnavailable, TryLater
 from paysync_cli.language import _
 from paysync_cli.queue.client import SPENT_TTL_S, QueueClient, Spent
 from paysync_cli.services.janitor import PATIENCE_S, find_orphans, recover
+from paysync_cli.services.lock import LEASE, Lock
 from paysync_cli.services.purge import KINDS, drop_spent
 from paysync_cli.services.sync import Judge
 from paysync_cli.store import history, leases
-from paysync_cli.store.database import Database, Tx
-from paysync_cli.store.leases import Lease
+from paysync_cli.store.database import Database
 
 NAME = "cleanup"  # of the lease and of the recorded run
-LEASE = timedelta(minutes=2)  # each step renews it; a killed holder blocks the next run no longer than this
 CHECKS_KEPT = timedelta(days=30)
 STEP = 500  # check records in one transaction: a worker's writes wait milliseconds
 PATIENCE = timedelta(seconds=PATIENCE_S)
@@ -111,7 +108,7 @@ def cleanup(
     Redis down (`queue` the error it gave, or it fails on the way) leaves its parts undone and the report says so;
     None means that there is no Redis to clean. Raises TryLater while another cleanup runs, DatabaseUnavailable.
     """
-    lock = _Lock(store, owner, now, timer)
+    lock = Lock(store, NAME, owner, now, _locked, timer)
     try:
         checks = _forget_checks(lock, now - older_than, progress)
         report = _clean_redis(lock, queue, checks, (keep_completed, keep_failed), judge, patience, progress)
@@ -130,44 +127,7 @@ def last_cleanup(store: Database, now: datetime) -> LastCleanup:
     return LastCleanup(at, outcome, detail, lease.owner if lease is not None and lease.until > now else None)
 
 
-class _Lock:
-    """The lease. Each step renews it in its own transaction: whoever slept past it stops before it writes.
-
-    Two runs of one person are two holders, so the owner gets a part that no other run has.
-    """
-
-    def __init__(self, store: Database, owner: str, now: datetime, timer: Callable[[], float]) -> None:
-        self.store = store
-        self._began, self._timer, self._started = now, timer, timer()
-        self._owner = f"{owner[:100]} {uuid4().hex[:12]}"
-        self.lease: Lease | None = None
-        with self.step():
-            pass
-
-    def now(self) -> datetime:
-        """The moment of the start plus what has passed since."""
-        return self._began + timedelta(seconds=self._timer() - self._started)
-
-    @contextmanager
-    def step(self) -> Iterator[Tx]:
-        """A writing transaction of the holder. Raises TryLater when somebody else holds the lock."""
-        now = self.now()
-        with self.store.write() as tx:
-            self.lease = leases.take(tx, NAME, self._owner, now, now + LEASE)
-            if self.lease is None:
-                holder = leases.current(tx, NAME)
-                raise _locked(holder)
-            yield tx
-
-    def open(self) -> None:
-        """Let the next one in. Where the database does not answer, the lease runs out by itself."""
-        if self.lease is not None:
-            with suppress(DatabaseUnavailable), self.store.write() as tx:
-                leases.give_up(tx, self.lease, self._began)
-
-
-def _locked(holder: Lease | None) -> TryLater:
-    owner = holder.owner if holder is not None else "?"
+def _locked(owner: str) -> TryLater:
     minutes = LEASE // timedelta(minutes=1)
     return TryLater(
         _("Another cleanup is at work ({owner}).").format(owner=owner),
@@ -176,7 +136,7 @@ def _locked(holder: Lease | None) -> TryLater:
     )
 
 
-def _forget_checks(lock: _Lock, before: datetime, progress: Callable[[int], None]) -> Tally:
+def _forget_checks(lock: Lock, before: datetime, progress: Callable[[int], None]) -> Tally:
     removed, after = 0, None
     while True:
         with lock.step() as tx:
@@ -188,7 +148,7 @@ def _forget_checks(lock: _Lock, before: datetime, progress: Callable[[int], None
 
 
 def _clean_redis(
-    lock: _Lock,
+    lock: Lock,
     queue: QueueClient | RedisUnavailable | None,
     checks: Tally,
     keep: tuple[int, int],
@@ -207,13 +167,12 @@ def _clean_redis(
     return CleanupReport(checks, completed, failed, Tally(orphans, orphans), dry_run=False)
 
 
-def _retain(lock: _Lock, queue: QueueClient, kind: str, keep: int, progress: Callable[[int], None]) -> Tally:
+def _retain(lock: Lock, queue: QueueClient, kind: str, keep: int, progress: Callable[[int], None]) -> Tally:
     spent, removed = _past_their_time(queue, kind, keep), 0
     for step in drop_spent(queue, spent):
         removed += step
         progress(step)
-        with lock.step():
-            pass  # renewed
+        lock.keep()
     return Tally(spent.matched, removed)
 
 

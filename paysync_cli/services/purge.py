@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from paysync_cli.errors import TryLater
+from paysync_cli.language import _
 from paysync_cli.queue.client import QueueClient, Spent
+from paysync_cli.services.lock import LEASE, Lock
 from paysync_cli.store import history
 from paysync_cli.store.database import Database
 
+NAME = "purge"  # of its lease
 KINDS = {"completed": "finished", "failed": "failed"}  # our word -> RQ's registry
 
 
@@ -76,19 +80,31 @@ def purge(
 ) -> PurgeReport:
     """Remove what was found, the oldest first, and write down who did it, also when it is cut short.
 
-    `progress` is told the number of each step. Raises RedisUnavailable, DatabaseUnavailable.
+    `progress` is told the number of each step. Raises TryLater while another purge runs, RedisUnavailable,
+    DatabaseUnavailable.
     """
-    removed = [0] * len(found)
+    removed, lock = [0] * len(found), Lock(store, NAME, who, now, _locked)
     try:
         for at, spent in enumerate(found):
             for step in drop_spent(queue, spent):
                 removed[at] += step
                 progress(step)
+                lock.keep()
     finally:
         report = _report(found, removed, dry_run=False)
         if report.removed:
             _audit(store, report, now, who)
+        lock.open()
     return report
+
+
+def _locked(owner: str) -> TryLater:
+    minutes = LEASE // timedelta(minutes=1)
+    return TryLater(
+        _("Another purge is at work ({owner}).").format(owner=owner),
+        hint=_("After a crash its lock is gone within {n} minutes.").format(n=minutes),
+        code="locked",
+    )
 
 
 def drop_spent(queue: QueueClient, spent: Spent) -> Iterator[int]:

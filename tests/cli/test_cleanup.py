@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,9 @@ import pytest
 from paysync_cli.services.cleanup import LEASE
 from paysync_cli.store import leases
 from tests.books import add_check, add_qr, dump, everything, spend, spent_ids
-from tests.embedded import running_servers
+from tests.embedded import running_servers, until
 from tests.home import Home, new_home
+from tests.process import start_paysync
 
 LOW = "payment-sync-low"
 DONE = {"matched": 0, "removed": 0}
@@ -164,3 +166,38 @@ def test_people_see_what_was_done(home: Home) -> None:
         assert ended.status == 0
         assert "old check records" in ended.out
         assert "failed jobs" in ended.out
+
+
+def test_two_at_once_the_second_says_so_and_takes_nothing(home: Home) -> None:
+    fill(home)
+    with home.books() as store, home.redis() as client:
+        for part in range(10):
+            spend(client, "failed", LOW, [(f"sync-{part}-{n}", 9e9) for n in range(2_000)])
+        first = start_paysync("cleanup", "--json", env=home.env, cwd=home.folder)
+        until(lambda: client.zcard(f"rq:failed:{LOW}") < 20_000)
+        first.send_signal(signal.SIGSTOP)
+        left, books = client.zcard(f"rq:failed:{LOW}"), dump(store)
+        assert home.json("cleanup", status=75)["errors"][0]["code"] == "locked"
+        assert (client.zcard(f"rq:failed:{LOW}"), dump(store)) == (left, books)
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=60)
+        assert (first.returncode, client.zcard(f"rq:failed:{LOW}")) == (0, 50)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_cut_short_it_leaves_nothing_half_done_and_the_next_run_finishes(home: Home, number: int, status: int) -> None:
+    fill(home)
+    with home.books(), home.redis() as client:
+        for part in range(30):
+            spend(client, "failed", LOW, [(f"sync-{part}-{n}", 9e9) for n in range(2_000)])
+        child = start_paysync("cleanup", env=home.env, cwd=home.folder)
+        until(lambda: client.zcard(f"rq:failed:{LOW}") < 60_000)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+        left = client.zcard(f"rq:failed:{LOW}")
+        assert (child.returncode, out) == (status, "")
+        assert f"{60_000 - left + 1} records were removed; run it again for the rest." in err
+        assert 50 < left < 60_000
+        assert len(list(client.scan_iter("rq:job:*", count=10_000))) == left, "no job is half there"
+        assert home.data("cleanup", "--status")["at"] is None, "what was cut short is no last run"
+        assert home.data("cleanup")["failed"]["removed"] == left - 50

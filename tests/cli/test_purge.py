@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.books import add_qr, dump, everything, spend, spent_ids
+from tests.books import add_qr, book, dump, everything, open_review, spend, spent_ids
 from tests.embedded import running_servers, until
 from tests.home import NARROW, Home, lines_seen, new_home, one_document
 from tests.process import start_paysync
@@ -157,3 +157,52 @@ def test_cut_short_it_says_what_was_done_and_the_next_run_finishes(
         assert 0 < left < 60_000
         assert len(list(client.scan_iter("rq:job:*", count=10_000))) == left, "no job is half there"
         assert home.data("purge", "--failed")["removed"] == left
+
+
+def test_two_at_once_the_second_says_so_and_takes_nothing(home: Home) -> None:
+    with home.books() as store, home.redis() as client:
+        for part in range(30):
+            spend(client, "failed", LOW, [(f"sync-{part}-{n}", 9e9) for n in range(2_000)])
+        first = start_paysync("purge", "--failed", "--json", env=home.env, cwd=home.folder)
+        until(lambda: client.zcard(f"rq:failed:{LOW}") < 60_000)
+        first.send_signal(signal.SIGSTOP)  # it is at work for as long as it takes to look
+        left, books = client.zcard(f"rq:failed:{LOW}"), dump(store)
+        found = home.json("purge", "--failed", status=75)
+        assert (found["status"], found["errors"][0]["code"]) == ("error", "locked")
+        assert "Another purge is at work" in found["errors"][0]["message"]
+        assert (client.zcard(f"rq:failed:{LOW}"), dump(store)) == (left, books)
+        first.send_signal(signal.SIGCONT)
+        out, err = first.communicate(timeout=60)
+        assert (first.returncode, err) == (0, "")
+        assert one_document(out)["data"]["removed"] == 60_000
+        assert home.data("purge", "--failed")["matched"] == 0, "and the lock is open again"
+
+
+def test_only_spent_jobs_go(home: Home) -> None:
+    with home.books() as store, home.redis() as client:
+        for n in range(3):
+            qr = add_qr(store, f"OPEN{n}", state="planned")
+            book(store, qr, 5, transaction=f"t{n}")
+            open_review(store, qr)
+        spend(client, "failed", LOW, [("sync-1-1", 9e9)])
+        spend(client, "finished", HIGH, [("sync-2-1", 9e9)])
+        client.zadd(f"rq:wip:{LOW}", {"sync-3-0:x": 9e9})
+        client.rpush(f"rq:queue:{HIGH}", "sync-4-0")
+        others = {key: value for key, value in everything(client).items() if b":sync-" not in key}
+        tables = ("paysync_qrs", "paysync_movements", "paysync_reviews", "paysync_transitions", "paysync_checks")
+        kept = [line for line in dump(store) if any(table in line for table in tables)]
+        assert home.data("purge", "--all")["removed"] == 2
+        assert [line for line in dump(store) if any(table in line for table in tables)] == kept
+        spent = (f"rq:failed:{LOW}".encode(), f"rq:finished:{HIGH}".encode())
+        assert {key: value for key, value in everything(client).items() if b":sync-" not in key} == {
+            key: value for key, value in others.items() if key not in spent
+        }
+
+
+def test_people_see_how_far_it_is(home: Home) -> None:
+    with home.redis() as client:
+        for part in range(10):
+            spend(client, "failed", LOW, [(f"sync-{part}-{n}", 9e9) for n in range(2_000)])
+        shown = "\n".join(lines_seen(home.on_terminal("purge", "--failed", columns=120).out))
+    assert "removing jobs" in shown
+    assert "20000/20000" in shown.replace(",", "").replace(" ", "")

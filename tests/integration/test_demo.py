@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from decimal import Decimal
 from pathlib import Path
 
 from paysync_cli.queue.embedded import EmbeddedRedis
 from tests.embedded import running_servers
-from tests.process import clean_environment, run_on_terminal, run_paysync
+from tests.process import clean_environment, run_on_terminal, run_paysync, start_paysync
 
 
 def test_the_demo_adds_up_and_leaves_a_home_to_look_at(tmp_path: Path) -> None:
@@ -59,3 +60,28 @@ def test_on_a_terminal_it_is_a_live_table(tmp_path: Path) -> None:
     assert "minute 1 of 40" in ended.out or "minute 2 of 40" in ended.out
     assert "Every amount adds up, to the cent." in ended.out
     assert list(tmp_path.iterdir())
+
+
+def test_cut_short_it_says_what_is_left_and_stops_everything(tmp_path: Path) -> None:
+    child = start_paysync("demo", env={"TMPDIR": str(tmp_path)}, cwd=tmp_path)
+    assert child.stderr is not None
+    assert child.stderr.readline().startswith("demo: ")
+    assert child.stderr.readline().startswith("minute "), "the play is on"
+    child.send_signal(signal.SIGINT)
+    _out, err = child.communicate(timeout=60)
+    assert (child.returncode, "Traceback" in err) == (130, False)
+    (home,) = tmp_path.glob("paysync-demo-*")
+    *_played, said, step, end = err.splitlines()
+    assert said == (f"The demo was cut short; its worker, Redis and bank are stopped. Look at {home}, or delete it:")
+    assert step.strip().startswith(f"(cd {home} && ")
+    assert end == "error: Interrupted."
+    assert not running_servers(home)
+    looked = subprocess.run(
+        ["/bin/sh", "-c", step],
+        env=clean_environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert looked.returncode == 0, looked

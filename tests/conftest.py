@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 
 import pytest
@@ -38,3 +39,8 @@ def fault_seed(request: pytest.FixtureRequest) -> int:
     seed = secrets.randbelow(1_000_000) if given is None else int(given)
     print(f"--fault-seed {seed}")
     return seed
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: many tests wait for real time-outs and processes."""
+    return (os.cpu_count() or 1) + 1

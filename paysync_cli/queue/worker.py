@@ -267,9 +267,10 @@ class ConcurrentWorker(BaseWorker):
     async def _run(self, job: Claimed) -> None:
         try:
             ended = await self._duties.check(job.name, job.queue)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # by us: whoever cancelled gives the job back. A library's own is an error like any other.
             log.error("job %s: %s", job.name.id, error, exc_info=error, extra={"event_name": "job_error"})
             ended = Ended("failed", f"{type(error).__name__}: {error}")
         self._endings.append((job, ended))

@@ -12,7 +12,7 @@ from pathlib import Path
 log = logging.getLogger("paysync.adapters")
 
 
-def note_bug(bank: str, error: Exception) -> str:
+def note_bug(bank: str, error: BaseException) -> str:
     """Log where the adapter failed; the same in a few words for the record."""
     frames = traceback.extract_tb(error.__traceback__)
     told = type(error).__name__

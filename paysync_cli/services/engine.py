@@ -91,13 +91,15 @@ class Engine:
         if self._write.groups_waiting >= 1:
             return 0
         parked = self._gate.waiting + self.fair.waiting
-        ahead = min(round(self._pace.per_s() * AHEAD_S), AHEAD_AT_MOST)
         getting_there = running - self._writing - parked
-        return max(0, min(self._concurrency + ahead - getting_there, PARKED_AT_MOST - parked))
+        return max(0, min(self._concurrency + self._ahead() - getting_there, PARKED_AT_MOST - parked))
 
     def worth_taking(self) -> int:
-        """How many must be wanted before a round trip for them pays, while others are in flight."""
-        return max(1, self._concurrency // 4)
+        """How many must be wanted before a round trip for them pays; so few that no slot stands empty meanwhile."""
+        return max(1, min((self._concurrency + self._ahead()) // 4, self._ahead()))
+
+    def _ahead(self) -> int:
+        return min(round(self._pace.per_s() * AHEAD_S), AHEAD_AT_MOST)
 
     async def check(self, name: JobName, queue: str) -> Ended:
         qr = await self._load_patiently(name.qr)

@@ -111,7 +111,11 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
         failure = Failure("attempt", "unavailable", f"no answer within {ASK_TIMEOUT_S:.0f} s")
     except BankError as error:
         failure = _failure(error)
-    except Exception as error:  # an adapter's bug must not end the worker, nor look like an answer
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # whoever asks is being stopped
+        # An adapter's bug (a cancellation of its own too) must not end the worker, nor look like an answer.
         failure = Failure("attempt", "error", note_bug(qr.bank, error))
     return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
 

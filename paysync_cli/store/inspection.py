@@ -22,7 +22,7 @@ BUSY_MS = 2000
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One look at a database. `trouble` is why nothing else is known: `missing`, `unreachable`.
+    """One look at a database. `trouble` is why nothing else is known: `missing`, `unreachable`, `read_only`.
 
     `version` is its schema, None when paysync never wrote to it. `write_error` is `readonly`, `busy`, or the text.
     `free_bytes` is the room on its disk, None when that is on another machine.
@@ -57,7 +57,9 @@ def inspect(url: str, *, may_write: bool = True) -> DatabaseFacts:
             free_bytes=None if disk is None else shutil.disk_usage(disk).free,
         )
     except DatabaseUnavailable as error:
-        return DatabaseFacts(where, "unreachable", error.message)
+        # In WAL mode SQLite cannot even read a file beside which it may write nothing.
+        locked_out = database.is_sqlite and not _may_be_written(Path(database.name))
+        return DatabaseFacts(where, "read_only" if locked_out else "unreachable", error.message)
     finally:
         database.close()
 
@@ -65,6 +67,8 @@ def inspect(url: str, *, may_write: bool = True) -> DatabaseFacts:
 def _write_error(database: Database) -> str | None:
     if database.is_sqlite and not _may_be_written(Path(database.name)):
         return "readonly"
+    # A new connection: one that has read carries what it was told then, and hides PostgreSQL's own default.
+    database.engine.dispose()
     try:
         with database.engine.connect() as connection:
             if database.is_sqlite:
@@ -74,7 +78,7 @@ def _write_error(database: Database) -> str | None:
             with writing.begin() as tx:
                 if not database.is_sqlite:
                     writing.execute(text(f"SET LOCAL lock_timeout = {BUSY_MS}"))
-                writing.execute(meta.insert().values(key=f"doctor {uuid4()}", value=""))
+                writing.execute(meta.insert().values(key=f"doctor {uuid4().hex[:16]}", value=""))
                 tx.rollback()
     except DBAPIError as error:
         return _kind(error)

@@ -18,6 +18,8 @@ def judge(facts: DatabaseFacts) -> list[Finding]:
     if facts.trouble == "missing":
         text = _("There is no paysync database at {where}.").format(where=facts.where)
         return [fault(AREA, "missing", text, _("paysync db upgrade makes one; PAYSYNC_HOME or DATABASE_URL say where"))]
+    if facts.trouble == "read_only":
+        return [_read_only(facts)]
     if facts.trouble is not None:
         return [
             fault(
@@ -48,9 +50,7 @@ def _writing(facts: DatabaseFacts) -> Iterator[Finding]:
         case None:
             return
         case "readonly":
-            text = _("The database may only be read by this user: no answer of a bank can be recorded.")
-            mend = _("Give the user write access: chown or chmod {where} and its folder").format(where=facts.where)
-            yield fault(AREA, "read_only", text, mend)
+            yield _read_only(facts)
         case "busy":
             text = _("Somebody else has kept the database locked for seconds.")
             yield warning(AREA, "busy", text, _("Look who holds it: fuser {where}").format(where=facts.where))
@@ -60,6 +60,12 @@ def _writing(facts: DatabaseFacts) -> Iterator[Finding]:
         case cause:
             text = _("The database refuses writes: {cause}.").format(cause=cause)
             yield fault(AREA, "write_refused", text, _("Look at the rights of its user and at its log."))
+
+
+def _read_only(facts: DatabaseFacts) -> Finding:
+    text = _("The database may only be read by this user: no answer of a bank can be recorded.")
+    mend = _("Give the user write access: chown or chmod {where} and its folder").format(where=facts.where)
+    return fault(AREA, "read_only", text, mend)
 
 
 def _room(facts: DatabaseFacts) -> Iterator[Finding]:

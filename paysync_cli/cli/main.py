@@ -146,10 +146,10 @@ def _as_known(error: BaseException, session: Session) -> PaysyncError:
             known = in_our_words(error, session.command)
         case signals.DeadlineReached():
             known = _timed_out(session)
+        case _ if signals.terminated(error):
+            known = failure.CutShort(_("Terminated."), signals.TERMINATED, code="terminated")
         case KeyboardInterrupt():
             known = failure.CutShort(_("Interrupted."), signals.INTERRUPTED, code="interrupted")
-        case signals.Terminated():
-            known = failure.CutShort(_("Terminated."), signals.TERMINATED, code="terminated")
         case _:
             known = PaysyncError(
                 _("Unexpected error: {kind}: {error}").format(kind=type(error).__name__, error=error),

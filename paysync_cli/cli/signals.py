@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
+
+_term_came = threading.Event()  # a process ends by it: it is never cleared
 
 # The alarm comes again this often: a library that swallowed the first one, or a clean-up that hangs, ends anyway.
 _REPEAT_S = 5.0
@@ -49,8 +52,23 @@ class Deadline:
             self._thread.cancel()
 
 
+def terminated(error: BaseException) -> bool:
+    """Whether this error is TERM's doing, also where it took Ctrl-C's way through an event loop."""
+    return isinstance(error, Terminated) or (isinstance(error, KeyboardInterrupt) and _term_came.is_set())
+
+
 def _terminate(_number: int, _frame: FrameType | None) -> None:
+    _term_came.set()
+    if _in_event_loop() and callable(signal.getsignal(signal.SIGINT)):
+        # An exception raised here would stay in whichever task runs now. For Ctrl-C the loop has a way of its own.
+        signal.raise_signal(signal.SIGINT)
+        return
     raise Terminated
+
+
+def _in_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # not loaded: no loop, and no reason to load it
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _deadline(_number: int, _frame: FrameType | None) -> None:

@@ -90,8 +90,8 @@ class Findings:
         except OSError:
             return
         if exposed:
-            message = _("{path} holds secrets and every user may read it: chmod 640.").format(path=path)
-            self.warn(message, code="readable_secrets")
+            message = _("{path} holds secrets and every user may read it.").format(path=path)
+            self.warn(message, f"chmod 640 {path}", code="readable_secrets")
 
 
 def from_environment(environ: Mapping[str, str], cwd: Path | None) -> Variables:

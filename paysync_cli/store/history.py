@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, cast, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Text, cast, delete, exists, func, insert, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.decision import ReviewNews
@@ -229,13 +229,18 @@ class Cause:
 
 
 def failures_by_cause(tx: Tx, since: datetime, limit: int) -> list[Cause]:
-    """The causes of the questions that failed since this moment, the most frequent first, at most `limit`."""
+    """The causes of the questions that failed since this moment, the most frequent first, at most `limit`.
+
+    An error that names its QR, as one with the address asked does, is one cause and not as many as there are QRs.
+    """
     times, last = func.count(), func.max(checks.c.at, type_=checks.c.at.type)
+    gap = literal_column("'…'", Text)  # no parameter: PostgreSQL takes two of them for two expressions
+    error = func.replace(checks.c.error, qrs.c.qr_id, gap)
     query = (
-        select(qrs.c.bank, checks.c.outcome, checks.c.error, times, last, func.max(checks.c.qr))
+        select(qrs.c.bank, checks.c.outcome, error, times, last, func.max(checks.c.qr))
         .join(qrs, qrs.c.id == checks.c.qr)
         .where(checks.c.at >= since, checks.c.outcome.not_in(ANSWERED))
-        .group_by(qrs.c.bank, checks.c.outcome, checks.c.error)
+        .group_by(qrs.c.bank, checks.c.outcome, error)
         .order_by(times.desc(), last.desc())
     )
     return [Cause(*row) for row in tx.execute(query.limit(limit))]

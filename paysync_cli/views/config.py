@@ -62,6 +62,8 @@ class SettingsCheckView(View):
             page.line(_("read: {path}").format(path=path))
         for warning in self._warnings:
             page.line(Styled(_("warning: {text}").format(text=warning.message), NOTICE))
+            if warning.hint:
+                page.line(f"  {warning.hint}")
         if self._settings:
             banks = ", ".join(sorted(self._settings.banks)) or _("none")
             page.line(_("The settings are right. Banks: {banks}.").format(banks=banks))

@@ -16,9 +16,11 @@ from paysync_cli.views.times import beside_relative, iso_local
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 DASH = "-"  # shown where there is no value
+LEGIBLE = 6  # characters of a column below which its cells are shreds, or not to be seen at all
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,10 @@ class PlainPage(Page):
 
 
 class TerminalPage(Page):
-    """On a terminal: Rich tables and colour, relative times beside absolute ones; long cells fold, none is cut."""
+    """On a terminal: Rich tables and colour, relative times beside absolute ones; long cells fold, none is cut.
+
+    Where a table's columns cannot stand side by side, its rows become lists of head and value.
+    """
 
     terminal = True
 
@@ -180,18 +185,38 @@ class TerminalPage(Page):
         self._print(grid)
 
     def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+        heads, lines = [_column(column) for column in columns], list(rows)
+        if not lines:
+            self.line(Styled(empty, QUIET))
+        elif self._too_narrow_for(heads, lines):
+            self._records(heads, lines)
+        else:
+            self._print(self._grid(heads, lines))
+
+    def _too_narrow_for(self, heads: Sequence[Column], lines: Sequence[Sequence[Cell]]) -> bool:
+        """Whether some column would get less than it needs to be read: Rich squeezes it down to nothing."""
+        assert self.width is not None
+        titled = [[head.title for head in heads], *([self.text_of(cell) for cell in line] for line in lines)]
+        needed = sum(min(LEGIBLE, max(map(len, cells))) for cells in zip(*titled, strict=True))
+        return needed + self.gap * (len(heads) - 1) > self.width
+
+    def _records(self, heads: Sequence[Column], lines: Sequence[Sequence[Cell]]) -> None:
+        """A row as lines of its own, each with its head before it."""
+        for number, line in enumerate(lines):
+            if number:
+                self.line()
+            self.fields(zip((head.title for head in heads), line, strict=True))
+
+    def _grid(self, heads: Sequence[Column], lines: Sequence[Sequence[Cell]]) -> Table:
         from rich import box
         from rich.table import Table
 
         table = Table(box=None if self.compact else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for head in map(_column, columns):
+        for head in heads:
             table.add_column(self._rich(head.title), justify="right" if head.right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(self._rich, row))
-        if table.row_count:
-            self._print(table)
-        else:
-            self.line(Styled(empty, QUIET))
+        for line in lines:
+            table.add_row(*map(self._rich, line))
+        return table
 
     def moment(self, at: datetime) -> str:
         return beside_relative(at, self.now, self.zone)

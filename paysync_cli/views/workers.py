@@ -9,8 +9,9 @@ from paysync_cli.language import _, ngettext
 from paysync_cli.queue.client import WorkerSeen
 from paysync_cli.services.workers import StopReport, WorkersReport
 from paysync_cli.views.base import ListView, View
+from paysync_cli.views.fitting import Choice, fitted_table
 from paysync_cli.views.page import BAD, GOOD, NOTICE, QUIET, Cell, Column, Page, Styled
-from paysync_cli.views.times import span
+from paysync_cli.views.times import brief_span, span
 
 STYLES = {"alive": GOOD, "stale": BAD, "stopped": QUIET}
 
@@ -47,22 +48,41 @@ class WorkersView(ListView):
             }
 
     def human(self, page: Page) -> None:
-        words = [Column(title) for title in (_("Worker"), _("Seen"), _("State"), _("Host"))]
-        titles = (_("Pid"), _("Beat"), _("Checks"), _("Done"), _("Failed"))
-        heads = [*words, *(Column(title, right=True) for title in titles)]
-        page.table(heads, (self._cells(worker) for worker in self.report.workers), empty=_("No worker is registered."))
+        fitted_table(page, self._choices(), self.report.workers, empty=_("No worker is registered."))
         leader = self.report.leader
         if leader is not None and all(worker.name != leader for worker in self.report.workers):
             page.line(_("{leader} leads, and is no worker of this Redis.").format(leader=leader))
         elif leader is None and any(worker.alive for worker in self.report.workers):
             page.line(Styled(_("Nobody leads at the moment."), NOTICE))
 
-    def _cells(self, worker: WorkerSeen) -> list[Cell]:
-        name = f"{worker.name} *" if worker.name == self.report.leader else worker.name
-        running = str(worker.running) if worker.concurrency is None else f"{worker.running}/{worker.concurrency}"
-        beat = None if worker.heartbeat_age_s is None else span(worker.heartbeat_age_s)
-        return [name, Styled(worker.condition, STYLES[worker.condition]), worker.state, worker.hostname, worker.pid,
-                beat, running, worker.done, worker.failed]  # fmt: skip
+    def _choices(self) -> list[Choice[WorkerSeen]]:
+        """The name stands whole: `worker-stop` wants it."""
+        return [
+            Choice(Column(_("Worker")), self._name),
+            Choice(Column(_("Seen")), lambda worker: Styled(worker.condition, STYLES[worker.condition])),
+            Choice(Column(_("State")), lambda worker: worker.state, rank=4),
+            Choice(Column(_("Host")), lambda worker: worker.hostname, rank=5),
+            Choice(Column(_("Pid"), right=True), lambda worker: worker.pid, rank=3),
+            Choice(Column(_("Beat"), right=True), _beat, rank=1, shorter=_short_beat),
+            Choice(Column(_("Checks"), right=True), _running, rank=2),
+            Choice(Column(_("Done"), right=True), lambda worker: worker.done, rank=7),
+            Choice(Column(_("Failed"), right=True), lambda worker: worker.failed, rank=6),
+        ]
+
+    def _name(self, worker: WorkerSeen) -> Cell:
+        return f"{worker.name} *" if worker.name == self.report.leader else worker.name
+
+
+def _beat(worker: WorkerSeen) -> Cell:
+    return None if worker.heartbeat_age_s is None else span(worker.heartbeat_age_s)
+
+
+def _short_beat(worker: WorkerSeen) -> Cell:
+    return None if worker.heartbeat_age_s is None else brief_span(worker.heartbeat_age_s)
+
+
+def _running(worker: WorkerSeen) -> Cell:
+    return str(worker.running) if worker.concurrency is None else f"{worker.running}/{worker.concurrency}"
 
 
 @dataclass(frozen=True)

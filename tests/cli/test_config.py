@@ -160,6 +160,15 @@ def test_faults_as_a_document(config) -> None:
     assert [w["code"] for w in parsed["data"]["warnings"]] == ["unknown_setting"]
 
 
+def test_a_warning_says_what_mends_it(config, tmp_path: Path) -> None:
+    file = tmp_path / "paysync.toml"
+    file.write_text('[banks.b]\nbase_url = "https://b"\nusername = "u"\npassword = "p"\naes_key = "0123456789abcdef"\n')
+    file.chmod(0o644)
+    assert f"every user may read it.\n  chmod 640 {file}\n" in config("check").out
+    file.chmod(0o640)
+    assert "warning" not in config("check").out
+
+
 def test_warnings_alone_are_no_fault(config) -> None:
     ended = config("check", "--json", env={"PAYSYNC_REDONLY": "1"})
     assert ended.status == 0

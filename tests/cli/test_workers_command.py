@@ -16,7 +16,7 @@ import redis
 
 from paysync_cli.queue import stamp
 from paysync_cli.queue.client import SILENT_S
-from tests.process import clean_environment
+from tests.process import clean_environment, run_on_terminal
 from tests.shop import Shop, shop
 
 SLOW = {"fault": [{"kind": "slow", "on": "status", "delay_ms": 4000}]}
@@ -94,6 +94,14 @@ def test_alive_stale_and_stopped_are_told_apart(town: Shop) -> None:
     silence(town, name, 0, gone=True)
     assert row_of(town, name)["condition"] == "stopped"
     assert town.run("worker-stop", name).status == 5
+
+
+def test_on_any_terminal_a_worker_is_seen_and_its_name_can_be_copied(town: Shop) -> None:
+    _child, name = start(town)
+    for columns in (40, 60, 80, 200):
+        shown = run_on_terminal("workers", env=town.env, cwd=town.home, columns=columns).out
+        assert name in shown, shown
+        assert "alive" in shown, shown
 
 
 # -- worker-stop

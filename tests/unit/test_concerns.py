@@ -66,6 +66,15 @@ def test_the_most_frequent_cause_comes_first_with_a_qr_of_it(store: Database) ->
     assert found[0].cause.last_at == NOW - timedelta(hours=1)
 
 
+def test_an_error_that_names_its_qr_is_one_cause(store: Database) -> None:
+    for n in range(3):
+        qr = add_qr(store, f"3106140000{n}")
+        add_check(store, qr, at=NOW - timedelta(hours=1), outcome="unavailable", error=f"GET /qr/{qr.qr_id}: HTTP 500")
+    add_check(store, qr, seq=1, at=NOW - timedelta(hours=1), outcome="unreadable")
+    found = [(one.cause.times, one.cause.error) for one in causes(store, NOW)]
+    assert found == [(3, "GET /qr/…: HTTP 500"), (1, None)]
+
+
 def test_whole_minutes_are_counted_the_oldest_first(store: Database) -> None:
     qr = add_qr(store, "one")
     now = NOW + timedelta(seconds=30)

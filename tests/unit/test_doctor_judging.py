@@ -149,6 +149,18 @@ def test_depth_and_age_of_the_queue_are_told() -> None:
     assert line == "3 checks are due, the oldest for 1:01:40; 2 wait in Redis."
 
 
+def test_no_age_is_told_of_nothing_and_no_number_that_is_not_known() -> None:
+    texts = [work.judge(replace(WORK, due=0, oldest_due_s=0.0, waiting=n))[-1].text for n in (1, None)]
+    assert texts == ["Nothing is due; 1 wait in Redis.", "Nothing is due."]
+
+
+def test_nobody_is_told_to_kill_a_number_that_he_has_not_looked_at() -> None:
+    """The worker may be gone, and its number another program's."""
+    (stale,) = [one for one in work.judge(replace(WORK, workers=(WORKER, STALE))) if one.code == "stale_worker"]
+    assert stale.mend is not None
+    assert stale.mend.index("ps -fp") < stale.mend.index("kill -9")
+
+
 def test_conditions_are_told_apart_by_the_heartbeat() -> None:
     assert [one.condition for one in (WORKER, STALE, GONE)] == ["alive", "stale", "stopped"]
     assert replace(WORKER, state="stopped").condition == "stopped"

@@ -595,6 +595,7 @@ def test_a_secret_file_that_all_may_read_is_warned_of(places: Places, mode: int)
         warnings = places.load(BANK | {name: str(secret)}).warnings
         assert [warning.code for warning in warnings] == (["readable_secrets"] if mode == 0o644 else [])
         assert all(str(secret) in warning.message for warning in warnings)
+        assert all(warning.hint == f"chmod 640 {secret}" for warning in warnings)
 
 
 @pytest.mark.parametrize(

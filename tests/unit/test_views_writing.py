@@ -224,6 +224,26 @@ def test_a_terminal_table_folds_and_cuts_nothing(width: int) -> None:
     assert letters == long_id * 2
 
 
+NINE = [f"Head{n}" for n in range(9)]
+
+
+def _bare(out: StringIO) -> list[str]:
+    return [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("width", [20, 40, 70])
+def test_columns_that_cannot_stand_side_by_side_become_lines_with_their_heads(width: int) -> None:
+    page, out = _terminal_page(width)
+    page.table(NINE, [[f"cell-{row}{n}" for n in range(9)] for row in "ab"], empty="none")
+    assert _bare(out) == [f"Head{n}  cell-{row}{n}" for row in "ab" for n in range(9)]
+
+
+def test_columns_that_can_stay_a_table() -> None:
+    page, out = _terminal_page(80)
+    page.table(NINE, [[f"cell-a{n}" for n in range(9)]], empty="none")
+    assert _bare(out)[0].split() == NINE
+
+
 def test_styled_text_off_a_terminal_is_text() -> None:
     page, written = _plain_page()
     page.line(Styled("hello", "bold red"))

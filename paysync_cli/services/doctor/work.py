@@ -96,7 +96,9 @@ def _workers(facts: WorkFacts) -> Iterator[Finding]:
             text = _("Worker {name} has been silent for {n:.0f} s: it died or hangs (pid {pid} on {host}).").format(
                 name=worker.name, n=worker.heartbeat_age_s or 0, pid=worker.pid, host=worker.hostname
             )
-            yield warning(AREA, "stale_worker", text, _("On its host: kill -9 {pid}").format(pid=worker.pid))
+            # Its number may be somebody else's by now.
+            mend = _("On its host: ps -fp {pid}; when that is a paysync worker: kill -9 {pid}").format(pid=worker.pid)
+            yield warning(AREA, "stale_worker", text, mend)
     if facts.workers is None:
         return
     if facts.alive:
@@ -127,10 +129,9 @@ def _abandoned(facts: WorkFacts) -> Iterator[Finding]:
 
 
 def _queue(facts: WorkFacts) -> Finding:
-    text = ngettext("{n} check is due, the oldest for {age}; {waiting} wait in Redis.",
-                    "{n} checks are due, the oldest for {age}; {waiting} wait in Redis.", facts.due).format(
-        n=facts.due, age=_span(facts.oldest_due_s), waiting="?" if facts.waiting is None else facts.waiting
-    )  # fmt: skip
+    due = ngettext("{n} check is due, the oldest for {age}", "{n} checks are due, the oldest for {age}", facts.due)
+    due = due.format(n=facts.due, age=_span(facts.oldest_due_s)) if facts.due else _("Nothing is due")
+    text = f"{due}." if facts.waiting is None else _("{due}; {n} wait in Redis.").format(due=due, n=facts.waiting)
     if facts.oldest_due_s < LATE_S:
         return ok(AREA, "queue", text)
     make = fault if facts.oldest_due_s >= VERY_LATE_S else warning

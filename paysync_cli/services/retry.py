@@ -212,7 +212,8 @@ def _retry(
         for job in jobs:
             if job.name is not None:
                 of_row[job.name.qr].append(job)
-        history.record_actions(tx, [_action(rows[row], of_row[row], deed) for row in plans])
+        actions = [_action(rows[row], of_row[row], deed) for row in plans]
+        history.record_actions(tx, actions + _cleared_only(items, plans, deed))
     done = {item.job_id for item in items if item.outcome in CLEARED}
     failed.drop([job for job in jobs if job.id in done])
     return items
@@ -251,6 +252,18 @@ def _outcome(qr: Qr, now: datetime, planned: Collection[int]) -> Outcome:
 def _asked_now(qr: Qr, now: datetime) -> Plan:
     """Asked for by a person: costs none of the budget, and is asked although the budget may be used up."""
     return replace(qr.plan, next_check_at=now, free=True, priority=PRIORITY_OF[qr.status])
+
+
+def _cleared_only(items: Sequence[Item], plans: Collection[int], deed: Deed) -> list[history.Action]:
+    """One row for the jobs of this step that go although their QRs need no new question."""
+    jobs = [
+        item.job_id for item in items if item.outcome in CLEARED and item.qr is not None and item.qr.id not in plans
+    ]
+    if not jobs:
+        return []
+    return [
+        history.Action(deed.now, deed.who, "retry", "failed jobs", None, None, {"cleared": len(jobs), "jobs": jobs})
+    ]
 
 
 def _action(qr: Qr, jobs: Sequence[FailedJob], deed: Deed) -> history.Action:

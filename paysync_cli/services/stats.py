@@ -37,10 +37,15 @@ class BankFigures:
     states: Mapping[PlanState, int]
     waiting: int  # due and not dispatched yet
     oldest_due_s: float
-    last_sweep: datetime | None
+    sweep: banks.Swept | None
     closed: banks.BankState | None = None
     rate_per_s: float | None = None
     breaker: BreakerSeen | None = None
+
+    @property
+    def last_sweep(self) -> datetime | None:
+        """When a sweep last ended, well or not."""
+        return None if self.sweep is None else self.sweep.at
 
     @property
     def open(self) -> int:
@@ -90,6 +95,11 @@ class Books:
     @property
     def oldest_due_s(self) -> float:
         return max((bank.oldest_due_s for bank in self.banks), default=0.0)
+
+    @property
+    def sweep_failed(self) -> bool:
+        """Whether the last sweep of any bank stopped before its end."""
+        return any(bank.sweep is not None and bank.sweep.error is not None for bank in self.banks)
 
     @property
     def last_sweep(self) -> datetime | None:

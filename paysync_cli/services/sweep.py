@@ -117,7 +117,7 @@ async def _sweep_bank(
         done.append(one)
         unbroken = unbroken and one.complete
         high_water = day if unbroken else high_water
-    await asyncio.to_thread(_remember, store, name, bank.environment, high_water, clock.now(), lease, zone)
+    await asyncio.to_thread(_remember, store, name, bank.environment, high_water, error, clock.now(), lease, zone)
     return BankSwept(name, tuple(done), error, refused)
 
 
@@ -299,13 +299,17 @@ def _remember(
     bank: str,
     environment: str,
     day: date | None,
+    error: str | None,
     now: datetime,
     lease: Lease | None,
     zone: ZoneInfo,
 ) -> None:
-    """Keep the high-water day; a day that is still not complete a day after its end is a person's business."""
+    """Keep the high-water day and how the sweep went.
+
+    A day that is still not complete a day after its end is a person's business.
+    """
     with store.write() as tx:
-        bank_rows.record_sweep(tx, bank, environment, day=day, at=now, lease=lease)
+        bank_rows.record_sweep(tx, bank, environment, day=day, at=now, error=error, lease=lease)
         reached = bank_rows.swept(tx, bank, environment).day
         if reached is None:
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
 
 from paysync_cli.payments.status import PlanState
 from paysync_cli.store import history
@@ -14,39 +15,58 @@ from paysync_cli.store.database import Tx, insert_unless_there, rowcount
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import banks, qrs
 
+ERROR_LIMIT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`day`: the last bank day read complete, None before the first; `at`: when a sweep last ended."""
+    """`day`: the last bank day read complete, None before the first; `at`: when a sweep last ended, well or not.
+
+    `ok_at`: when one last read every list it wanted; `error`: why the last one did not, None when it did.
+    """
 
     day: date | None
     at: datetime | None
+    ok_at: datetime | None = None
+    error: str | None = None
 
 
 def swept(tx: Tx, bank: str, environment: str) -> Swept:
     row = tx.execute(select(banks).where(banks.c.bank == bank, banks.c.environment == environment)).first()
     if row is None:
         return Swept(None, None)
-    return Swept(date.fromisoformat(row.swept_day) if row.swept_day else None, row.swept_at)
+    return _swept(row)
 
 
-def last_sweeps(tx: Tx) -> dict[str, datetime]:
-    """Per bank when a sweep last ended, in whichever environment; banks never swept are absent."""
-    query = select(banks.c.bank, func.max(banks.c.swept_at, type_=banks.c.swept_at.type)).group_by(banks.c.bank)
-    return {bank: at for bank, at in tx.execute(query) if at is not None}
+def _swept(row: Row[Any]) -> Swept:
+    day = date.fromisoformat(row.swept_day) if row.swept_day else None
+    return Swept(day, row.swept_at, row.sweep_ok_at, row.sweep_error)
+
+
+def last_sweeps(tx: Tx) -> dict[str, Swept]:
+    """Per bank its last sweep, in whichever environment; banks never swept are absent."""
+    query = select(banks).where(banks.c.swept_at.is_not(None)).order_by(banks.c.swept_at)
+    return {row.bank: _swept(row) for row in tx.execute(query)}
 
 
 def record_sweep(
-    tx: Tx, bank: str, environment: str, *, day: date | None, at: datetime, lease: Lease | None = None
+    tx: Tx, bank: str, environment: str, *, day: date | None, at: datetime, error: str | None = None,
+    lease: Lease | None = None,
 ) -> None:  # fmt: skip
-    """Remember a sweep; `day` (when not None) is the new high-water day and never falls back."""
+    """Remember a sweep and why it stopped; `day` (when not None) is the new high-water day and never falls back."""
     tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
     mine = (banks.c.bank == bank) & (banks.c.environment == environment)
     proof = [held_by(lease)] if lease is not None else []
-    tx.execute(update(banks).where(mine, *proof).values(swept_at=at))
+    result = {"sweep_error": None, "sweep_ok_at": at} if error is None else {"sweep_error": _storable(error)}
+    tx.execute(update(banks).where(mine, *proof).values(swept_at=at, **result))
     if day is not None:
         higher = banks.c.swept_day.is_(None) | (banks.c.swept_day < day.isoformat())
         tx.execute(update(banks).where(mine, higher, *proof).values(swept_day=day.isoformat()))
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL keeps no NUL, and nobody reads more than a few lines."""
+    return text.replace("\0", " ")[:ERROR_LIMIT]
 
 
 def lock_registration(tx: Tx, bank: str, environment: str) -> None:

@@ -200,6 +200,8 @@ banks = Table(
     # The last bank day whose list was read complete by a request sent after that day's end (ISO date).
     Column("swept_day", String(10)),
     Column("swept_at", UtcMoment),
+    Column("sweep_ok_at", UtcMoment),
+    Column("sweep_error", Text),
     Column("paused_at", UtcMoment),
     Column("paused_until", UtcMoment),
     Column("paused_by", String(128)),

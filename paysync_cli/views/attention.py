@@ -48,6 +48,8 @@ def state_cell(code: str) -> Styled:
 
 def _all(report: StatsReport) -> Iterator[Notice]:
     books = report.books
+    if report.redis_error is not None:
+        yield Notice("redis_unavailable", report.redis_error.message, alarm=True)
     if report.nobody_works:
         text = ngettext(
             "{n} QR is due and no worker is alive: run `paysync worker`.",
@@ -99,3 +101,6 @@ def _of_bank(bank: BankFigures) -> Iterator[Notice]:
     elif breaker is not None and breaker.state == "held":
         text = _("bank {bank} asked us to wait {span}")
         yield Notice("bank_held", text.format(bank=bank.name, span=span(breaker.opens_in_s or 0.0)))
+    if bank.sweep is not None and bank.sweep.error is not None:
+        text = _("the day list of bank {bank} was not read to its end: run `paysync sweep --bank {bank}` ({reason})")
+        yield Notice("sweep_failed", text.format(bank=bank.name, reason=bank.sweep.error))

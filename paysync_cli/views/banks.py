@@ -74,6 +74,8 @@ class BankView(View):
             (_("Due now"), report.due),
             (_("Day lists read up to"), report.swept.day.isoformat() if report.swept.day else None),
             (_("Last sweep"), report.swept.at),
+            (_("Last good sweep"), report.swept.ok_at),
+            (_("Last sweep stopped by"), report.swept.error),
         ]
         if report.limits != report.settings_limits:
             pairs.insert(4, (_("Limits in the settings"), limits_words(report.settings_limits)))
@@ -162,6 +164,8 @@ def bank_fields(report: BankReport) -> dict[str, object]:
         "breaker": breaker_fields(report.breaker),
         "swept_day": report.swept.day.isoformat() if report.swept.day else None,
         "last_sweep": report.swept.at,
+        "last_good_sweep": report.swept.ok_at,
+        "sweep_error": report.swept.error,
     }
 
 

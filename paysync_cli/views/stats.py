@@ -65,14 +65,14 @@ class StatsView(View):
         """The line that comes first."""
         books = self.report.books
         if not books.due:
-            return Styled(_("Nothing is due."), GOOD)
+            return Styled(_("Nothing is due."), GOOD if self.report.redis_error is None else "bold")
         late = _("The oldest due check waits {span}.").format(span=span(books.oldest_due_s))
         return Styled(late, BAD if self.report.nobody_works else "bold")
 
     def _jobs(self, page: Page) -> None:
         jobs, books = self.report.jobs, self.report.books
         if jobs is None:
-            page.line(Styled(_("unknown: {why}").format(why=self._redis_trouble()), BAD))
+            page.line(Styled(_("unknown: see above"), BAD))
         else:
             counts = (jobs.waiting, jobs.active, jobs.completed, _alarming(jobs.failed), jobs.delayed)
             titles = (_("Waiting"), _("Active"), _("Completed"), _("Failed"), _("Delayed"))
@@ -112,13 +112,10 @@ class StatsView(View):
 
         sweep, cleanup = self.report.books.last_sweep, self.report.books.last_cleanup
         words = _("sweep {sweep}; cleanup {cleanup}").format(
-            sweep=when(sweep), cleanup=when(cleanup.at if cleanup else None)
+            sweep=f"{when(sweep)}, {_('FAILED')}" if self.report.books.sweep_failed else when(sweep),
+            cleanup=when(cleanup.at if cleanup else None),
         )
         return f"{words}, {cleanup.outcome}" if cleanup else words
-
-    def _redis_trouble(self) -> str:
-        assert self.report.redis_error is not None
-        return self.report.redis_error.message
 
     def _redis(self) -> Cell:
         where = str(self.report.where.get("redis", ""))
@@ -184,6 +181,8 @@ def _bank(bank: BankFigures) -> dict[str, object]:
         "due": bank.due,
         "oldest_due_seconds": int(bank.oldest_due_s),
         "last_sweep": bank.last_sweep,
+        "last_good_sweep": None if bank.sweep is None else bank.sweep.ok_at,
+        "sweep_error": None if bank.sweep is None else bank.sweep.error,
         "statuses": dict(bank.statuses),
         "exhausted": bank.states[PlanState.EXHAUSTED],
         "held": bank.states[PlanState.HELD],

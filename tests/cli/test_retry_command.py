@@ -56,12 +56,13 @@ def test_named_qrs(home: Home) -> None:
         assert list(client.scan_iter("rq:queue:*")) == [], "nothing is queued around the plan"
     due = {item["qr_id"]: item for item in home.data("list", "--due")["items"]}
     assert (due["OPEN"]["plan_state"], due["SPENT"]["plan_state"]) == ("planned", "exhausted")
-    actions = home.data("audit", "--action", "retry")["items"]
+    cleared, *actions = home.data("audit", "--action", "retry")["items"]
+    assert (cleared["qr_id"], cleared["detail"]) == (None, {"cleared": 1, "jobs": ["sync-3-0"]}), "the final one's job"
     assert [(one["qr_id"], one["detail"]["jobs"], one["detail"]["error"]) for one in actions] == [
         ("SPENT", ["sync-2-0"], "HTTP 500"), ("OPEN", ["sync-1-0"], "HTTP 500"),
     ]  # fmt: skip
     assert outcomes(home.data("retry", "OPEN")) == {"OPEN": "not_failed"}
-    assert len(home.data("audit", "--action", "retry")["items"]) == 2
+    assert len(home.data("audit", "--action", "retry")["items"]) == 3
 
 
 def test_what_is_left_alone_is_told_and_is_exit_3(home: Home) -> None:
@@ -81,7 +82,8 @@ def test_a_qr_that_is_asked_already_is_not_moved_again(home: Home) -> None:
         found = home.data("retry", "--all", "--yes")
         assert (found["matched"], found["retried"], found["under_way"]) == (3, 1, 2)
         assert spent_ids(client, "failed") == []
-    assert [one["qr_id"] for one in home.data("audit")["items"]] == ["TWICE"]
+    found = [(one["qr_id"], one["detail"]["jobs"]) for one in home.data("audit")["items"]]
+    assert found == [(None, ["sync-5-0"]), ("TWICE", ["sync-6-1", "sync-6-0"])], "no failed job goes without a trace"
 
 
 def test_all_of_an_error_or_a_bank(home: Home) -> None:

@@ -103,14 +103,31 @@ def test_redis_down_is_partial_and_exit_69(home: Home) -> None:
     found = home.json("stats", status=69, REDIS_URL=DEAD_REDIS)
     assert found["status"] == "partial"
     assert found["data"]["jobs"] is None
-    assert (found["data"]["due"], found["data"]["workers"], found["data"]["warnings"]) == (1, [], [])
+    assert (found["data"]["due"], found["data"]["workers"]) == (1, [])
+    assert [one["code"] for one in found["data"]["warnings"]] == ["redis_unavailable"]
     assert found["errors"][0]["code"] == "redis_unavailable"
     ended = home.run("stats", REDIS_URL=DEAD_REDIS)
     assert ended.status == 69
-    assert "unknown: Redis at redis://:***@127.0.0.1:1/0 is not available" in ended.out
+    assert ended.out.splitlines()[1].startswith("ALARM: Redis at redis://:***@127.0.0.1:1/0 is not available")
     assert "PENDING" in ended.out
     assert ended.err.startswith("error: Redis at redis://")
     assert "canary" not in ended.out + ended.err + str(found)
+
+
+def test_a_sweep_that_stopped_is_no_good_news(home: Home) -> None:
+    fill(home)
+    now = datetime.now(UTC)
+    with home.books() as store, store.write() as tx:
+        banks.record_sweep(tx, "sim", "certification", day=None, at=now - timedelta(hours=1))
+        banks.record_sweep(tx, "sim", "certification", day=None, at=now, error="GET /x: connection refused")
+    data = home.data("stats")
+    (bank,) = [one for one in data["banks"] if one["name"] == "sim"]
+    assert (bank["sweep_error"], bank["last_good_sweep"] < bank["last_sweep"]) == ("GET /x: connection refused", True)
+    (warning,) = [one for one in data["warnings"] if one["code"] == "sweep_failed"]
+    assert "paysync sweep --bank sim" in warning["message"]
+    ended = home.run("stats")
+    assert "WARNING: the day list of bank sim was not read to its end" in ended.out
+    assert ", FAILED; cleanup" in ended.out
 
 
 def test_another_databases_redis_is_not_taken_for_ours(home: Home) -> None:

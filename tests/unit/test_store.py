@@ -631,8 +631,20 @@ def test_the_high_water_day_never_falls_back(any_store: Database) -> None:
         with any_store.write() as tx:
             banks.record_sweep(tx, "sim", "certification", day=day, at=NOW)
     with any_store.read() as tx:
-        assert banks.swept(tx, "sim", "certification") == banks.Swept(date(2031, 6, 13), NOW)
+        assert banks.swept(tx, "sim", "certification") == banks.Swept(date(2031, 6, 13), NOW, NOW)
         assert banks.swept(tx, "sim", "production") == banks.Swept(None, None)
+
+
+def test_a_failed_sweep_is_told_from_a_good_one(any_store: Database) -> None:
+    for at, error in ((NOW, None), (NOW + MINUTE, "no\0answer")):
+        with any_store.write() as tx:
+            banks.record_sweep(tx, "sim", "certification", day=None, at=at, error=error)
+    with any_store.read() as tx:
+        assert banks.last_sweeps(tx) == {"sim": banks.Swept(None, NOW + MINUTE, NOW, "no answer")}
+    with any_store.write() as tx:
+        banks.record_sweep(tx, "sim", "certification", day=None, at=NOW + 2 * MINUTE)
+    with any_store.read() as tx:
+        assert banks.last_sweeps(tx)["sim"] == banks.Swept(None, NOW + 2 * MINUTE, NOW + 2 * MINUTE)
 
 
 def test_the_schema_s_words_are_the_core_s() -> None:

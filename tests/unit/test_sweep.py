@@ -243,6 +243,10 @@ def test_one_bank_s_bug_does_not_keep_the_others_from_being_swept(
     report = asyncio.run(sweep(sqlite_store, banks, clock, lambda: 0.0))
     assert (report.banks[0].error or "").startswith(said)
     assert (report.failed, report.banks[1].booked) == (1, 1)
+    with sqlite_store.read() as tx:
+        remembered = bank_rows.last_sweeps(tx)
+    assert (remembered["sim"].ok_at, remembered["sim"].error) == (None, report.banks[0].error)
+    assert (remembered["healthy"].ok_at, remembered["healthy"].error) == (remembered["healthy"].at, None)
 
 
 def test_a_bank_without_lists_is_not_swept(sqlite_store: Database) -> None:

@@ -27,6 +27,8 @@ def upgrade() -> None:
         sa.Column("environment", sa.String(length=16), nullable=False),
         sa.Column("swept_day", sa.String(length=10), nullable=True),
         sa.Column("swept_at", UtcMoment(), nullable=True),
+        sa.Column("sweep_ok_at", UtcMoment(), nullable=True),
+        sa.Column("sweep_error", sa.Text(), nullable=True),
         sa.Column("paused_at", UtcMoment(), nullable=True),
         sa.Column("paused_until", UtcMoment(), nullable=True),
         sa.Column("paused_by", sa.String(length=128), nullable=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,12 @@ settings.register_profile("long", max_examples=1000)
 
 SHORT_S = 20.0  # of kills, in the ordinary run
 AFTERWARDS_S = 240.0  # for the quiet after them
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs under test also when whoever started the tests in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

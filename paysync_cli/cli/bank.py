@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli import signals
 from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command, group
 from paysync_cli.cli.session import Session
@@ -132,7 +132,7 @@ def test_bank(session: Session, name: Annotated[str, typer.Argument(help=_("Its 
     from paysync_cli.errors import BankUnavailable, ConditionNotMet
     from paysync_cli.views.banks import TestedView
 
-    tested = asyncio.run(_call(session, name))
+    tested = signals.run(_call(session, name))
     error = None
     if tested.error is not None:
         kind = BankUnavailable if tested.outcome in ("unavailable", "throttled") else ConditionNotMet

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli import signals
 from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
@@ -62,7 +62,7 @@ def check(
     wanted = _all_open(session, bank, span) if all_open else _named(session, qr or [], bank)
     title = ngettext("asking about {n} QR", "asking about {n} QRs", len(wanted)).format(n=len(wanted))
     with session.progress(len(wanted), title) as bar:
-        report = asyncio.run(ask_now(session, wanted, rate_per_s, lambda: bar.advance(1)))
+        report = signals.run(ask_now(session, wanted, rate_per_s, lambda: bar.advance(1)))
     session.show(CheckView(report), error=_error(session, report))
 
 

@@ -146,7 +146,7 @@ def _as_known(error: BaseException, session: Session) -> PaysyncError:
             known = in_our_words(error, session.command)
         case signals.DeadlineReached():
             known = _timed_out(session)
-        case _ if signals.terminated(error):
+        case signals.Terminated():
             known = failure.CutShort(_("Terminated."), signals.TERMINATED, code="terminated")
         case KeyboardInterrupt():
             known = failure.CutShort(_("Interrupted."), signals.INTERRUPTED, code="interrupted")

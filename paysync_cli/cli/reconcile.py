@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli import signals
 from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
@@ -48,7 +48,7 @@ def reconcile(
 
     session.runtime.require_banks()
     foreign = frozenset(name for name, one in session.settings.banks.items() if one.foreign_qrs == "count")
-    report = asyncio.run(_run(session, bank, Task(date, fix, session.runtime.who, foreign)))
+    report = signals.run(_run(session, bank, Task(date, fix, session.runtime.who, foreign)))
     session.show(ReconcileView(report, fix), error=_error(session, report, fix=fix))
 
 

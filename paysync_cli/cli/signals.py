@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
 
 INTERRUPTED, TERMINATED = 130, 143
-
-_term_came = threading.Event()  # a process ends by it: it is never cleared
 
 # The alarm comes again this often: a library that swallowed the first one, or a clean-up that hangs, ends anyway.
 _REPEAT_S = 5.0
@@ -52,24 +55,54 @@ class Deadline:
             self._thread.cancel()
 
 
-def terminated(error: BaseException) -> bool:
-    """Whether this error is TERM's doing, also where it took Ctrl-C's way through an event loop."""
-    return isinstance(error, Terminated) or (isinstance(error, KeyboardInterrupt) and _term_came.is_set())
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` for a command: TERM and the time-out cancel the work and come out as their exceptions.
+
+    An exception that a signal handler raises inside an event loop stays in whichever task runs just then.
+    """
+    import asyncio
+
+    async def watched() -> T:
+        _loop_work.cancel = _canceller(asyncio.get_running_loop(), asyncio.current_task())
+        try:
+            return await work
+        finally:
+            _loop_work.cancel = None
+
+    _loop_work.reason = None
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        if _loop_work.reason is not None:
+            raise _loop_work.reason() from None
+        raise
+
+
+class _LoopWork:
+    """What a signal finds of the work in the main thread's event loop."""
+
+    cancel: Callable[[], object] | None = None
+    reason: type[BaseException] | None = None
+
+
+_loop_work = _LoopWork()
+
+
+def _canceller(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> Callable[[], object]:
+    assert task is not None
+    return lambda: loop.call_soon_threadsafe(task.cancel)
+
+
+def _end(reason: type[BaseException]) -> None:
+    if _loop_work.cancel is None:
+        raise reason
+    _loop_work.reason = _loop_work.reason or reason
+    _loop_work.cancel()
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    _term_came.set()
-    if _in_event_loop() and callable(signal.getsignal(signal.SIGINT)):
-        # An exception raised here would stay in whichever task runs now. For Ctrl-C the loop has a way of its own.
-        signal.raise_signal(signal.SIGINT)
-        return
-    raise Terminated
-
-
-def _in_event_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")  # not loaded: no loop, and no reason to load it
-    return asyncio is not None and asyncio._get_running_loop() is not None
+    _end(Terminated)
 
 
 def _deadline(_number: int, _frame: FrameType | None) -> None:
-    raise DeadlineReached
+    _end(DeadlineReached)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paysync_cli.cli import signals
 from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
@@ -34,7 +34,7 @@ def sweep(
     from paysync_cli.views.sweep import SweepView
 
     session.runtime.require_banks()
-    report = asyncio.run(_run(session, bank))
+    report = signals.run(_run(session, bank))
     session.show(SweepView(report), error=_error(session, report))
 
 

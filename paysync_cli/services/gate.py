@@ -251,7 +251,7 @@ class Gate:
             inside, asked_at = list(self._inside), asyncio.get_running_loop().time()
             kept = await self._through.submit(Stay(tuple(one.place for one in inside)))
             wait_s = lease_s / KEEP_THRICE if kept is not None else REDIS_WAIT_S
-            for question in inside if kept is not None else ():
+            for question in self._inside.intersection(inside) if kept is not None else ():  # some left meanwhile
                 question.renewed(self._ours_until(asked_at))
 
     def _ours_until(self, asked_at: float) -> float | None:

@@ -22,7 +22,6 @@ from paysync_cli.cli.streams import write_out
 from paysync_cli.errors import UsageError
 from paysync_cli.language import _
 from paysync_cli.views.text import plain
-from paysync_cli.views.version import VersionView
 
 # Click's own class, which Typer keeps private.
 Context = Any
@@ -133,7 +132,10 @@ class PaysyncGroup(_Shared, TyperGroup):
         rest = super().parse_args(ctx, args)
         self.take_globals(ctx)
         if session is not None and ctx.params.pop("version", False):
-            session.show(VersionView())
+            from paysync_cli.services.versions import gather_versions
+            from paysync_cli.views.version import VersionView
+
+            session.show(VersionView(gather_versions()))
             raise typer.Exit
         return rest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -615,11 +616,18 @@ def test_help_is_grouped_and_lists_only_commands_that_are_there(probe) -> None:
 
 
 def test_version(probe) -> None:
+    from importlib.metadata import version
+
     from paysync_cli.version import __version__
 
-    assert probe("--version").out == f"paysync {__version__}\n"
-    assert document(probe("--version", "--json"))["data"] == {"version": __version__}
-    assert document(probe("--json", "--version"))["data"] == {"version": __version__}
+    lines = probe("--version").out.splitlines()
+    assert lines[0] == f"paysync {__version__}"
+    assert platform.python_version() in lines[1]
+    assert f"rq {version('rq')}, redis {version('redis')}" in lines[2]
+    data = document(probe("--version", "--json"))["data"]
+    assert data["version"] == __version__
+    assert data["packages"]["sqlalchemy"] == version("sqlalchemy")
+    assert document(probe("--json", "--version"))["data"] == data
 
 
 def test_the_console_script_and_the_module_are_the_same(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The versions that matter in a bug report: paysync's own, the interpreter's, and those of what decides how it behaves."""
+"""The versions that matter in a bug report: paysync's own, and those of what decides how it behaves."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ import redis
 from paysync_cli.payments.decision import ReviewNews
 from paysync_cli.payments.qr import Movement, Plan, Qr
 from paysync_cli.payments.status import PlanState, Priority, ReviewReason, Status
-from paysync_cli.queue.client import Link, Pushed, QueueClient
+from paysync_cli.queue.client import Pushed, QueueClient
+from paysync_cli.queue.link import Link
 from paysync_cli.queue.names import FAILED_TTL_S, QUEUE_NAMES, JobName
 from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.database import Database

@@ -11,7 +11,8 @@ from typing import Any
 from paysync_cli.banks.base import BankError
 from paysync_cli.banks.seal import Seal
 from paysync_cli.banks.session import Session, Token
-from paysync_cli.queue.client import Link, QueueClient
+from paysync_cli.queue.client import QueueClient
+from paysync_cli.queue.link import Link
 from paysync_cli.queue.vault import TokenShelf
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.vault import SharedVault

@@ -12,7 +12,7 @@ from paysync_cli.queue.names import PROBE_KEY
 if TYPE_CHECKING:
     import redis
 
-    from paysync_cli.queue.client import Link
+    from paysync_cli.queue.link import Link
 
 CONNECT_S = 2.0
 REPLY_S = 3.0

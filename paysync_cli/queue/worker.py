@@ -27,8 +27,9 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from paysync_cli.queue import scripts
-from paysync_cli.queue.client import STEP, Link
+from paysync_cli.queue.client import STEP
 from paysync_cli.queue.failing import keep_failed
+from paysync_cli.queue.link import Link
 from paysync_cli.queue.names import (
     FINISHED_TTL_S,
     PREFIX,

@@ -85,8 +85,8 @@ def _settled(area: Round, settings: Settings) -> Area:
 
 
 def _redis(runtime: Runtime) -> Sequence[Finding]:
-    from paysync_cli.queue.client import Link
     from paysync_cli.queue.inspection import inspect
+    from paysync_cli.queue.link import Link
     from paysync_cli.services.doctor import redis
     from paysync_cli.settings import mask_url
 

@@ -13,8 +13,9 @@ from paysync_cli.language import _
 from paysync_cli.settings import Settings, mask_url
 
 if TYPE_CHECKING:
-    from paysync_cli.queue.client import Link, QueueClient
+    from paysync_cli.queue.client import QueueClient
     from paysync_cli.queue.embedded import EmbeddedRedis, Endpoint
+    from paysync_cli.queue.link import Link
     from paysync_cli.store.clock import Clock
     from paysync_cli.store.database import Database
 
@@ -93,7 +94,7 @@ class Stores:
     @cached_property
     def link(self) -> Link:
         """How to reach Redis; starts the embedded server when it is ours and does not run."""
-        from paysync_cli.queue.client import Link
+        from paysync_cli.queue.link import Link
 
         if self.settings.redis_url is not None:
             return Link(self.settings.redis_url, mask_url(self.settings.redis_url))
@@ -146,7 +147,7 @@ class Stores:
         return self._queues[-1]
 
     def _embedded_link(self) -> Link:
-        from paysync_cli.queue.client import Link
+        from paysync_cli.queue.link import Link
 
         endpoint = self._endpoint
         assert endpoint is not None

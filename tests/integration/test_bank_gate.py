@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from paysync_cli.errors import DatabaseUnavailable
-from paysync_cli.queue.client import Link, QueueClient
+from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.embedded import Endpoint
 from paysync_cli.queue.gate import FAILURES_TO_OPEN, BankGate, Kept, Left, Wish, Word
+from paysync_cli.queue.link import Link
 from paysync_cli.services.gate import Closed, Desk, Gate, Limits
 from paysync_cli.store import alerts
 from paysync_cli.store.clock import Clock

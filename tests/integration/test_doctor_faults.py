@@ -22,8 +22,8 @@ from sqlalchemy import text
 
 from paysync_cli.banks import inspection as line_inspection
 from paysync_cli.banks.tls import Tls
-from paysync_cli.queue.client import Link
 from paysync_cli.queue.inspection import inspect
+from paysync_cli.queue.link import Link
 from paysync_cli.runtime.examination import examine
 from paysync_cli.services.doctor import Finding, Level, bank, database, redis, settings
 from paysync_cli.settings import inspection as settings_inspection

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import redis
 
 from paysync_cli.payments.status import Priority
-from paysync_cli.queue.client import Link, Pushed, QueueClient
+from paysync_cli.queue.client import Pushed, QueueClient
+from paysync_cli.queue.link import Link
 from paysync_cli.queue.names import QUEUE_NAMES, Ended, JobName, registry_key
 from paysync_cli.queue.worker import ConcurrentWorker
 from tests.line import plain_server

@@ -9,14 +9,23 @@ import signal
 import pytest
 from hypothesis import settings
 
-settings.register_profile("long", max_examples=1000)
+from paysync_cli.language import code_of
+
+settings.register_profile("patient", settings(), deadline=None)  # a machine that has more to do is no error
+settings.load_profile("patient")
+settings.register_profile("long", settings(), max_examples=1000)
 
 SHORT_S = 20.0  # of kills, in the ordinary run
 AFTERWARDS_S = 240.0  # for the quiet after them
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs under test also when whoever started the tests in the background ignores it."""
+    """The tests read English, whatever the developer's own language; and Ctrl-C reaches the programs under test also
+    when whoever started the tests in the background ignores it.
+    """
+    for name in ("PAYSYNC_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if code_of(os.environ.get(name, "")) == "es":
+            del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -38,7 +38,6 @@ class Shop:
     bank: RunningSimulator
     env: dict[str, str]
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    opened_at: float = 0.0
 
     # -- our side, in this process
 

@@ -63,12 +63,13 @@ class Kept:
 class Left:
     """A question that is over.
 
-    `failed` says that the bank gave no readable answer; `hold_s` that it wants nobody for so long (429).
+    `failed` says that the bank gave no readable answer, None that nobody knows whether it would have; `hold_s` that it
+    wants nobody for so long (429).
     """
 
     bank: str
     token: str
-    failed: bool
+    failed: bool | None
     hold_s: float = 0.0
 
 
@@ -122,7 +123,7 @@ class BankGate:
             keeping += [stay.bank, stay.token]
         leaving: list[Any] = [self._speed, FAILURES_TO_OPEN, FIRST_WAIT_S / self._speed]
         for one in left:
-            leaving += [one.bank, one.token, int(one.failed), one.hold_s / self._speed]
+            leaving += [one.bank, one.token, _HOW[one.failed], one.hold_s / self._speed]
         entering: list[Any] = [self._speed, self.lease_s, BURST_S, LONGEST_TURN_S]
         for wish in wishes:
             rate = wish.rate_per_s * self._speed
@@ -160,6 +161,8 @@ class BankGate:
         return seen
 
 
+_HOW = {True: "failed", False: "answered", None: "unknown"}  # of a question that is over, as LEAVE reads it
+
 # ARGV[1] of every script is the clock's speed.
 _START = """
 local speed = tonumber(table.remove(ARGV, 1))
@@ -173,6 +176,10 @@ local function ramped(bank, rate)
   local ramp = speed * 2 ^ math.floor((now - closed) * speed)
   if ramp >= rate then return rate end
   return ramp
+end
+-- Lua gives a call no more than some thousands of arguments.
+local function in_parts(items, call)
+  for first = 1, #items, 2000 do call(unpack(items, first, math.min(first + 1999, #items))) end
 end
 """
 
@@ -231,7 +238,7 @@ for bank, seen in pairs(banks) do
       math.ceil((seen.turn - now) * 1000) + 1000)
   end
   if #seen.places > 0 then
-    redis.call('ZADD', key(bank, 'flight'), unpack(seen.places))
+    in_parts(seen.places, function(...) redis.call('ZADD', key(bank, 'flight'), ...) end)
     redis.call('PEXPIRE', key(bank, 'flight'), math.ceil(lease * 1000))
   end
 end
@@ -249,21 +256,22 @@ for i = 2, #ARGV, 2 do
   places[#places + 1], places[#places + 2], banks[ARGV[i]] = now + lease, ARGV[i + 1], places
 end
 for bank, places in pairs(banks) do
-  redis.call('ZADD', key(bank, 'flight'), unpack(places))
+  in_parts(places, function(...) redis.call('ZADD', key(bank, 'flight'), ...) end)
   redis.call('PEXPIRE', key(bank, 'flight'), math.ceil(lease * 1000))
 end
 return 1
 """
 )
 
-# ARGV: failures that open, first wait, then (bank, token, failed, hold)... Any readable answer forgets the failures.
+# ARGV: failures that open, first wait, then (bank, token, how, hold)... Any readable answer forgets the failures; a
+# question of which nothing is known (how is neither failed nor answered) only gives its place back.
 LEAVE = (
     _START
     + """
 local limit, first_wait = tonumber(ARGV[1]), tonumber(ARGV[2])
 local banks, opened = {}, {}
 for i = 3, #ARGV, 4 do
-  local bank, failed, hold = ARGV[i], ARGV[i + 2] == '1', tonumber(ARGV[i + 3])
+  local bank, how, hold = ARGV[i], ARGV[i + 2], tonumber(ARGV[i + 3])
   local seen = banks[bank]
   if not seen then
     local fields = redis.call('HMGET', key(bank, 'breaker'), 'state', 'failures', 'hold_until')
@@ -275,14 +283,14 @@ for i = 3, #ARGV, 4 do
   if hold > 0 and now + hold > seen.hold then seen.hold, seen.holds = now + hold, true end
   if not seen.open then
     local before = seen.failures
-    seen.failures = failed and before + 1 or 0
+    if how == 'failed' then seen.failures = before + 1 elseif how == 'answered' then seen.failures = 0 end
     seen.changed = seen.changed or seen.failures ~= before
     if seen.failures >= limit then seen.open, seen.opens = true, true end
   end
 end
 for bank, seen in pairs(banks) do
   local breaker = key(bank, 'breaker')
-  redis.call('ZREM', key(bank, 'flight'), unpack(seen.tokens))
+  in_parts(seen.tokens, function(...) redis.call('ZREM', key(bank, 'flight'), ...) end)
   if seen.holds then redis.call('HSET', breaker, 'hold_until', seen.hold) end
   if seen.changed and seen.failures > 0 then redis.call('HSET', breaker, 'failures', seen.failures) end
   if seen.changed and seen.failures == 0 then redis.call('HDEL', breaker, 'failures') end

@@ -29,7 +29,7 @@ from rq.worker import BaseWorker
 from paysync_cli.queue import scripts
 from paysync_cli.queue.client import STEP
 from paysync_cli.queue.failing import keep_failed
-from paysync_cli.queue.link import Link
+from paysync_cli.queue.link import Link, why
 from paysync_cli.queue.names import (
     FINISHED_TTL_S,
     PREFIX,
@@ -169,6 +169,18 @@ class ConcurrentWorker(BaseWorker):
             self._stopping.set()
             self._news.set()
 
+    @property
+    def in_flight(self) -> int:
+        """Jobs that run now."""
+        return len(self._running)
+
+    async def begins_to_stop(self, within_s: float) -> bool:
+        """Whether nothing new is taken any more; waits for that, but not longer. After `run` has begun."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
     def _begin(self, burst: bool) -> None:
         self._burst = burst
         self._loop = asyncio.get_running_loop()
@@ -213,7 +225,7 @@ class ConcurrentWorker(BaseWorker):
         log.warning(
             "%s: %s; trying again",
             name,
-            error,
+            why(error) if isinstance(error, redis.RedisError) else error,
             exc_info=None if known else error,
             extra={"event_name": "worker_loop_error", "loop": name},
         )
@@ -272,8 +284,12 @@ class ConcurrentWorker(BaseWorker):
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # by us: whoever cancelled gives the job back. A library's own is an error like any other.
-            log.error("job %s: %s", job.name.id, error, exc_info=error, extra={"event_name": "job_error"})
+            log.error("job %s: %s", job.name.id, error, exc_info=error,
+                      extra={"event_name": "job_error", "job_id": job.name.id, "queue": job.queue})  # fmt: skip
             ended = Ended("failed", f"{type(error).__name__}: {error}")
+        self._over(job, ended)
+
+    def _over(self, job: Claimed, ended: Ended) -> None:
         self._endings.append((job, ended))
         self._endings_waiting.set()
         self._running.pop(job, None)
@@ -299,15 +315,15 @@ class ConcurrentWorker(BaseWorker):
                 queue, job_id, execution = self._refused[0]
                 await asyncio.to_thread(self._fail, job_id, queue, execution, REFUSED, REFUSED_DATA)
                 self._refused.pop(0)
-            quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
-            if quiet:
-                await self._finish_script(args=self._finish_arguments(quiet))
             for job, ended in endings:
                 if ended.how == "failed":
                     name = job.name
                     await asyncio.to_thread(
                         self._fail, name.id.encode(), job.queue, job.execution, ended.reason, name.data
                     )
+            # Also where all have failed: it tells whether the worker is still busy.
+            quiet = [(job, ended) for job, ended in endings if ended.how != "failed"]
+            await self._finish_script(args=self._finish_arguments(quiet))
         finally:
             # After an error they are tried again: ending a job twice is harmless, the first removal counts.
             self._endings_waiting.set()
@@ -334,7 +350,9 @@ class ConcurrentWorker(BaseWorker):
             trim = self.connection.register_script(scripts.TRIM)
             trim(args=[PREFIX, "failed", self._keep_failed, STEP, *QUEUE_NAMES])
         except (ValueError, redis.ResponseError) as error:
-            log.error("job %r cannot be kept among the failed: %s", job_id, error, extra={"event_name": "job_dropped"})
+            log.error("job %r cannot be kept among the failed: %s", job_id, error,
+                      extra={"event_name": "job_dropped", "job_id": job_id.decode(errors="replace"),
+                             "queue": queue})  # fmt: skip
             finish = self.connection.register_script(scripts.FINISH)
             finish(args=[PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, 0, *QUEUE_NAMES,
                          queue, job_id, execution, "gone"])  # fmt: skip
@@ -393,12 +411,21 @@ class ConcurrentWorker(BaseWorker):
         elif verb in ("stop-job", "stop-execution"):
             for job, task in self._running.items():
                 if job.name.id == job_id:
-                    task.cancel()
-                    self._running.pop(job)
-                    self._endings.append((job, Ended("gone")))
-                    self._endings_waiting.set()
-                    self._loop.create_task(self._duties.give_back([job.name]))
+                    self._running[job] = self._loop.create_task(self._stop_job(job, task), name=job.name.id)
                     return
+
+    async def _stop_job(self, job: Claimed, task: asyncio.Task[None]) -> None:
+        """End this job now. It stays ours, and runs for whoever looks, until it is in the plan again."""
+        task.cancel()
+        await asyncio.wait({task})
+        wait_s = RECONNECT_MIN_S
+        while job in self._running:
+            try:
+                await self._duties.give_back([job.name])
+                self._over(job, Ended("gone"))
+            except Exception as error:
+                await self._after_error("stop-job", error, wait_s)
+                wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     def _chore_step(self, chore: Chore) -> Callable[[], Awaitable[None]]:
         async def step() -> None:

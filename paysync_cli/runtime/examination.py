@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,10 @@ def missing_database(settings: Settings) -> NotFound | None:
 
 def areas(settings: Settings) -> list[Area]:
     """The rounds, in the order in which they are told."""
-    rounds: list[Round] = [_REDIS, _DATABASE, _WORK]
+    rounds: list[Round] = [_REDIS, _DATABASE, _BOOKS, _WORK]
     for bank in settings.banks.values():
         rounds += [_line(bank), _desk(bank)]
+    rounds.append(_ALERTS)
     return [*(_settled(area, settings) for area in rounds), *_without_banks(settings), _settings(settings)]
 
 
@@ -116,6 +118,33 @@ def _work(runtime: Runtime) -> Sequence[Finding]:
     except NotFound:
         return []  # the database's own round tells it
     return work.judge(work.gather(store, _queue(runtime), runtime.clock, runtime.database_id))
+
+
+def _books(runtime: Runtime) -> Sequence[Finding]:
+    from paysync_cli.services.doctor import books
+
+    try:
+        return books.judge(books.gather(runtime.store))
+    except PaysyncError:
+        return []  # the database's own round tells it
+
+
+def _alerts(runtime: Runtime) -> Sequence[Finding]:
+    """The database may be away: that is told elsewhere, here only the settings are looked at then."""
+    from paysync_cli.runtime.alerts import alert_faults
+    from paysync_cli.services.doctor import alerts as judging
+    from paysync_cli.store import alert_messages, alerts
+
+    settings = runtime.settings
+    facts = judging.AlertFacts(datetime.now(UTC), len(settings.alert_urls), alert_faults(settings))
+    try:
+        with runtime.store.read() as tx:
+            (waiting, oldest_at), failing = alerts.undelivered(tx), alert_messages.failing(tx)
+        errors = [one.error for one in failing]
+        facts = replace(facts, now=runtime.clock.now(), undelivered=waiting, oldest_at=oldest_at, errors=errors)
+    except PaysyncError:
+        pass
+    return judging.judge(facts)
 
 
 def _queue(runtime: Runtime) -> QueueClient | RedisUnavailable | None:
@@ -190,4 +219,6 @@ _DATABASE = (
     _("Look at the database server; where it is: paysync config show"),
     _database,
 )
+_BOOKS = ("books", _("The books"), _("Ask again when the database has less to do: paysync doctor"), _books)
+_ALERTS = ("alerts", _("Alerts"), "paysync config check", _alerts)
 _WORK = ("work", _("Queues and workers"), _("Mend Redis and the database first."), _work)

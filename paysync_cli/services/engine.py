@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -12,16 +13,14 @@ from datetime import datetime
 
 from paysync_cli.banks.base import Bank
 from paysync_cli.errors import DatabaseUnavailable
-from paysync_cli.payments.money import to_text
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
-from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services.batching import Batch
-from paysync_cli.services.gate import Closed, Fair, Gate
+from paysync_cli.services.gate import Closed, Fair, Gate, Room
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record
-from paysync_cli.services.words import span_in_words
+from paysync_cli.services.telling import Counts, Teller, tell_attempt
 from paysync_cli.store import qrs
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
@@ -30,6 +29,7 @@ BUSY_WAIT_MIN_S, BUSY_WAIT_MAX_S = 0.1, 2.0
 READ_EVERY_S = 0.005
 WRITE_EVERY_S = 0.02  # nobody waits for a write: the slot is free before it
 AHEAD_S, AHEAD_AT_MOST = 0.05, 200  # checks made ready beside those in flight: what is asked in so many seconds
+PLACE_AHEAD_S = 0.02  # a place takes so long to get: who has one waits no longer for a slot
 PARKED_AT_MOST = 500  # jobs that wait for their bank beside those that hold a slot
 PACE_OVER_S = 1.0
 
@@ -66,6 +66,7 @@ class Engine:
         gate: Gate,
         *,
         concurrency: int = 1,
+        counts: Counts | None = None,
     ) -> None:
         self.fair = Fair(concurrency)
         self._gate = gate
@@ -77,8 +78,10 @@ class Engine:
         self._rhythms = {name: bank.rhythm for name, bank in banks.items()}
         self._load = Batch(self._load_group, "paysync-read", every_s=READ_EVERY_S)
         self._write = Batch(self._write_group, "paysync-write", every_s=WRITE_EVERY_S)
+        self._teller = Teller(counts)
         self._concurrency = concurrency
         self._pace = Pace()
+        gate.room = Room(concurrency, lambda: round(self._pace.per_s() * PLACE_AHEAD_S))
         self._writing = 0
         self._tell_wanted: Callable[[], None] = lambda: None
 
@@ -104,9 +107,8 @@ class Engine:
     async def check(self, name: JobName, queue: str) -> Ended:
         qr = await self._load_patiently(name.qr)
         if qr is None:
-            log.error(
-                "job %s names a QR that is not in this database", name.id, extra={"event_name": "job_unknown_row"}
-            )
+            log.error("job %s names a QR that is not in this database", name.id,
+                      extra={"event_name": "job_unknown_row", "job_id": name.id, "queue": queue})  # fmt: skip
             return Ended("failed", f"no QR row {name.qr} in this database")
         if qr.plan.seq != name.seq or qr.status.final:
             return Ended("gone")
@@ -125,27 +127,28 @@ class Engine:
             await self._give_back_patiently(name)
             return Ended("gone")
         recorded = await self._write_patiently(asked)
-        if log.isEnabledFor(logging.INFO) or recorded.reviews or asked.failure is not None:
-            log_story(recorded, bank.rhythm)
         return Ended(recorded.how, recorded.reason)
 
     async def _ask(self, bank: OpenBank, qr: Qr, queue: str) -> Asked:
         """Ask, once the bank's gate lets us and a slot is free. Raises Closed."""
         async with self.fair.share(qr.bank), self._gate.question(qr.bank) as reaction, self._slots:
-            if log.isEnabledFor(logging.INFO):
-                self._log_attempt(qr, bank.rhythm, queue)
+            tell_attempt(qr, bank.rhythm, queue)
             asked = await ask(bank.bank, qr, self._clock.now, time.monotonic)
             self._pace.count()
-            if asked.failure is not None:
-                reaction.failed = asked.failure.outcome == "unavailable"
-                reaction.hold_s = asked.failure.wait_s if asked.failure.outcome == "throttled" else 0.0
+            reaction.failed = asked.unanswered
+            if asked.failure is not None and asked.failure.outcome == "throttled":
+                reaction.hold_s = asked.failure.wait_s
             return asked
 
     async def _give_back_unasked(self, name: JobName, qr: Qr, closed: Closed) -> None:
         """The row stays due while its bank is closed; one that is only too early for the rate gets its moment."""
         at = self._clock.now() + self._clock.span(closed.wait_s or 0.0) if closed.reason == "rate" else None
         await self._give_back_patiently(name, at)
-        log.debug("%s: not asked: %s", qr.qr_id, closed.reason, extra={**_of(qr), "event_name": "check_not_asked"})
+        log.debug(
+            "%s: not asked: %s", qr.qr_id, closed.reason,
+            extra={"event_name": "check_not_asked", "qr_id": qr.qr_id, "bank": qr.bank, "seq": name.seq,
+                   "job_id": name.id, "reason": closed.reason},
+        )  # fmt: skip
 
     def tell_when_wanted(self, tell: Callable[[], None]) -> None:
         self._tell_wanted = self.fair.when_parked = self._gate.when_parked = tell
@@ -162,6 +165,8 @@ class Engine:
         self._gate.close()
         self._load.close()
         self._write.close()
+        with contextlib.suppress(DatabaseUnavailable):
+            self._teller.settle(self._store)
 
     async def _load_patiently(self, row_id: int) -> Qr | None:
         """The row; a database that is away is waited for: the job keeps its lease, no attempt is used."""
@@ -201,7 +206,8 @@ class Engine:
         return [rows.get(row_id) for row_id in ids]
 
     def _write_group(self, group: Sequence[Asked]) -> list[Recorded]:
-        return record(self._store, group, Judge(self._rhythms, self._clock.now(), random.random))
+        judge = Judge(self._rhythms, self._clock.now(), random.random)
+        return record(self._store, group, judge, witness=self._teller)
 
     def _put_back(self, rows: Sequence[tuple[int, int]], at: datetime | None = None) -> None:
         with self._store.write() as tx:
@@ -231,86 +237,6 @@ class Engine:
                     return False
         return True
 
-    def _log_attempt(self, qr: Qr, rhythm: Rhythm, queue: str) -> None:
-        log.info(
-            "%s: checking, attempt %d/%d",
-            qr.qr_id,
-            qr.plan.attempts + 1,
-            rhythm.attempts,
-            extra={**_of(qr), "event_name": "check_attempt", "queue": queue, "attempt": qr.plan.attempts + 1},
-        )
-
-
-def log_story(recorded: Recorded, rhythm: Rhythm) -> None:
-    """What became of a check, as a person tells it; one line for the result, one for what comes next."""
-    before, status, plan = recorded.before, recorded.status, recorded.plan
-    if before is None or status is None or plan is None:
-        return
-    fields = {**_of(before), "outcome": recorded.outcome, "duration_ms": recorded.asked.duration_ms}
-    if recorded.asked.failure is None:
-        log.info(
-            "%s: succeeded, the bank says %s",
-            before.qr_id,
-            recorded.outcome,
-            extra={**fields, "event_name": "check_succeeded"},
-        )
-    else:
-        level = logging.ERROR if recorded.how == "failed" else logging.WARNING
-        if recorded.asked.failure.kind == "wait":
-            level = logging.INFO  # the bank asked us to come back: nothing is wrong
-        log.log(
-            level,
-            "%s: %s, %s",
-            before.qr_id,
-            recorded.outcome,
-            recorded.reason,
-            extra={**fields, "event_name": "check_failed"},
-        )
-    for movement in recorded.booked:
-        amount = to_text(movement.amount, movement.currency)
-        log.info(
-            "%s: booked %s %s, bank transaction %s",
-            before.qr_id,
-            amount,
-            movement.currency,
-            movement.bank_transaction_id,
-            extra={**_of(before), "event_name": "booked", "amount": amount, "currency": movement.currency},
-        )
-    if status is not before.status:
-        log.info(
-            "%s: %s -> %s", before.qr_id, before.status.value, status.value,
-            extra={**_of(before), "event_name": "transition", "old": before.status.value, "new": status.value},
-        )  # fmt: skip
-    for review in recorded.reviews:
-        log.warning(
-            "%s: a person must look: %s", before.qr_id, review.reason.value,
-            extra={**_of(before), "event_name": "review", "reason": review.reason.value},
-        )  # fmt: skip
-    _log_next(recorded, before, rhythm)
-
-
-def _log_next(recorded: Recorded, before: Qr, rhythm: Rhythm) -> None:
-    status, plan = recorded.status, recorded.plan
-    if status is None or plan is None:
-        return
-    fields = {**_of(before), "checks": plan.checks, "max_checks": plan.max_checks, "next_check_at": plan.next_check_at}
-    if plan.state is PlanState.DONE or plan.next_check_at is None:
-        log.info(
-            "%s: %s, no more checks", before.qr_id, status.value, extra={**fields, "event_name": "check_chain_ended"}
-        )
-        return
-    wait = span_in_words(plan.next_check_at - _written_at(recorded))
-    text = "next attempt" if plan.attempts else "next check"
-    log.info(
-        "%s: %s in %s (%s, %s priority, %d of %d checks used)",
-        before.qr_id, text, wait, status.value, plan.priority.value, plan.checks, plan.max_checks,
-        extra={**fields, "event_name": "check_next", "attempts": plan.attempts, "of_attempts": rhythm.attempts},
-    )  # fmt: skip
-
-
-def _written_at(recorded: Recorded) -> datetime:
-    return recorded.asked.at
-
 
 class Pace:
     """How many questions a second were answered lately."""
@@ -327,10 +253,6 @@ class Pace:
         if span_s >= PACE_OVER_S:
             self._per_s, self._since, self._count = self._count / span_s, self._since + span_s, 0
         return max(self._per_s, self._count / max(span_s, 0.1))
-
-
-def _of(qr: Qr) -> dict[str, object]:
-    return {"qr_id": qr.qr_id, "bank": qr.bank, "seq": qr.plan.seq, "job_id": JobName(qr.id, qr.plan.seq).id}
 
 
 async def _wait_for_database(error: DatabaseUnavailable, wait_s: float) -> float:

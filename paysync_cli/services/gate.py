@@ -10,20 +10,20 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
-from paysync_cli.banks.base import Bank, ListsPayments, Throttled, Unavailable
+from paysync_cli.banks.base import Bank, BankError, ListsPayments, Throttled, Unavailable
 from paysync_cli.errors import DatabaseUnavailable, RedisUnavailable
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
 from paysync_cli.queue.gate import BankGate, BreakerSeen, Kept, Left, Verdict, Wish, Word
 from paysync_cli.services.batching import Batch
 from paysync_cli.store import banks as bank_rows
-from paysync_cli.store.alerts import AlertKind, raise_alert
+from paysync_cli.store.alerts import AlertKind, begin_state
 from paysync_cli.store.banks import BankState
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
@@ -101,9 +101,12 @@ class Stay:
 
 @dataclass(slots=True)
 class Reaction:
-    """How the bank took a question: `failed` without a readable answer, `hold_s` when it wants nobody for so long."""
+    """How the bank took a question: `failed` without a readable answer, `hold_s` when it wants nobody for so long.
 
-    failed: bool = False
+    While `failed` is None nothing is known: the question was cut off, or never reached the bank.
+    """
+
+    failed: bool | None = None
     hold_s: float = 0.0
 
 
@@ -117,7 +120,13 @@ class Question:
         self._reaction = Reaction()
 
     async def __aenter__(self) -> Reaction:
-        until = await self._gate.turn(self.place.bank, self.place.token)
+        try:
+            until = await self._gate.turn(self.place.bank, self.place.token)
+        except Closed:
+            raise
+        except BaseException:  # cancelled: it may have got its place at this very moment
+            await self._gate.give_up(self.place, self._reaction)
+            raise
         self._limit = asyncio.timeout_at(until)
         await self._limit.__aenter__()
         self._gate.keep(self)
@@ -148,6 +157,7 @@ class Gate:
             self._through_group, "paysync-gate", every_s=PASS_EVERY_S
         )
         self._name, self._questions = uuid4().hex, 0
+        self.room = Room()
         self._inside: set[Question] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._untold: list[str] = []  # banks whose breaker opened, and SQL does not know it yet
@@ -155,7 +165,7 @@ class Gate:
         self.when_parked: Callable[[], None] = _nothing
 
     def question(self, bank: str) -> Question:
-        """A place for one question, as `async with`. The body tells the Reaction when there was no readable answer,
+        """A place for one question, as `async with`. The body tells the Reaction whether there was a readable answer,
         or a 429.
 
         Entering raises Closed when the bank is paused, stopped, broken, wants nobody now, or is too far behind; so does
@@ -173,8 +183,12 @@ class Gate:
     async def leave(self, question: Question, reaction: Reaction) -> None:
         """The question is over: its place is free, and the bank's breaker knows how it went."""
         self._inside.discard(question)
-        left = Left(question.place.bank, question.place.token, reaction.failed, reaction.hold_s)
-        await asyncio.shield(self._through.submit(left))
+        self.room.leave()
+        await self.give_up(question.place, reaction)
+
+    async def give_up(self, place: Kept, reaction: Reaction) -> None:
+        """The place is nobody's any more, also when it is given only now."""
+        await asyncio.shield(self._through.submit(Left(place.bank, place.token, reaction.failed, reaction.hold_s)))
 
     def closed(self, banks: Sequence[str]) -> dict[str, str]:
         """Why these banks may not be asked now, for those that may not. Blocks: reads SQL and Redis."""
@@ -220,10 +234,7 @@ class Gate:
         booked = False
         waited_s = 0.0
         while True:
-            if reason := self.desk.closed(bank):
-                raise Closed(reason)
-            limits = self.desk.limits(bank)
-            verdict, asked_at = await self._ask_gate(Wish(bank, token, limits.rate_per_s, limits.concurrency, booked))
+            verdict, asked_at = await self._ask_for_place(bank, token, booked)
             if verdict.word is Word.GO:
                 return self._ours_until(asked_at)
             if verdict.word is Word.OPEN:
@@ -234,6 +245,19 @@ class Gate:
             booked = booked or verdict.word is Word.LATER
             await self._wait(verdict.wait_s)
 
+    async def _ask_for_place(self, bank: str, token: str, booked: bool) -> tuple[Verdict, float]:
+        """The verdict, once there is room for whoever gets a place. Only who got one keeps the room, too."""
+        await self.room.enter()
+        word = None
+        try:
+            limits = self.desk.limits(bank)
+            verdict, asked_at = await self._ask_gate(Wish(bank, token, limits.rate_per_s, limits.concurrency, booked))
+            word = verdict.word
+            return verdict, asked_at
+        finally:
+            if word is not Word.GO:
+                self.room.leave()
+
     async def _ask_gate(self, wish: Wish) -> tuple[Verdict, float]:
         """The verdict, and when it was asked for: a lease is counted from before it was given."""
         while True:
@@ -241,6 +265,8 @@ class Gate:
             verdict = await self._through.submit(wish)
             if verdict is not None:
                 return verdict, asked_at
+            if reason := self.desk.closed(wish.bank):
+                raise Closed(reason)
             await self._wait(REDIS_WAIT_S)
 
     async def _keep_places(self, lease_s: float) -> None:
@@ -268,30 +294,32 @@ class Gate:
     def _through_group(self, group: Sequence[Wish | Stay | Left]) -> list[Verdict | None]:
         """The verdicts of those who wish to enter or stay, None while Redis is away; who leaves needs no answer.
 
-        Without SQL's word nobody enters either.
+        None also for the wishes at a bank that SQL says is closed, and for all of them without SQL's word.
         """
-        may_enter = self._refreshed()
+        shut = self._shut({one.bank for one in group if isinstance(one, Wish)})
         if self._gate is None:
-            return [Verdict(Word.GO) if may_enter or not isinstance(one, Wish) else None for one in group]
+            return [None if isinstance(one, Wish) and one.bank in shut else Verdict(Word.GO) for one in group]
         kept = [place for one in group if isinstance(one, Stay) for place in one.places]
         left = [one for one in group if isinstance(one, Left)]
-        wishes = [one for one in group if isinstance(one, Wish)] if may_enter else []
+        over = {one.token for one in left}  # whoever was cancelled meanwhile must get no place behind its leaving
+        wishes = [one for one in group if isinstance(one, Wish) and one.bank not in shut and one.token not in over]
         try:
             opened, verdicts = self._gate.through(kept, left, wishes)
         except RedisUnavailable:
             return [None] * len(group)  # the places of those who left end by themselves
         self._untold += opened
         self._tell_open()
-        answers = iter(verdicts)
-        return [next(answers, None) if isinstance(one, Wish) else Verdict(Word.GO) for one in group]
+        answers = dict(zip((wish.token for wish in wishes), verdicts, strict=True))
+        return [answers.get(one.token) if isinstance(one, Wish) else Verdict(Word.GO) for one in group]
 
-    def _refreshed(self) -> bool:
+    def _shut(self, banks: set[str]) -> set[str]:
+        """Those of these banks that nobody may ask now, by SQL's word."""
         try:
             self.desk.refresh()
         except DatabaseUnavailable as error:
             log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
-            return False
-        return True
+            return banks
+        return {bank for bank in banks if self.desk.closed(bank)}
 
     def _breakers(self, banks: Sequence[str]) -> Mapping[str, BreakerSeen]:
         return self._gate.look(banks) if self._gate is not None else {}
@@ -301,10 +329,9 @@ class Gate:
         while self._untold:
             bank = self._untold[0]
             now: datetime = self._clock.now()
-            message = f"bank {bank} does not answer; only probes reach it"
             try:
                 with self._store.write() as tx:
-                    raise_alert(tx, AlertKind.BREAKER_OPEN, bank, message, now)
+                    begin_state(tx, AlertKind.BREAKER_OPEN, bank, "", now)
             except DatabaseUnavailable:
                 return
             self._untold.pop(0)
@@ -332,13 +359,19 @@ class _Gated:
         try:
             async with self._gate.question(self.profile.name) as reaction:
                 try:
-                    return await call()
+                    answer = await call()
                 except Unavailable:
                     reaction.failed = True
                     raise
                 except Throttled as throttled:
                     reaction.hold_s = throttled.retry_after_s or HOLD_WITHOUT_HINT_S
+                    reaction.failed = False if throttled.asked else None
                     raise
+                except BankError:
+                    reaction.failed = False
+                    raise
+                reaction.failed = False
+                return answer
         except Closed as closed:
             raise Throttled(f"not asked: {closed.reason.replace('_', ' ')}", closed.wait_s) from None
 
@@ -428,6 +461,40 @@ class Share:
 
     async def __aexit__(self, *_error: object) -> None:
         self._fair.leave(self._bank)
+
+
+class Room:
+    """Who may go for a place at a bank: as many as have a slot now or soon, first come, first served.
+
+    A place that waits for its slot is one that no other worker can have.
+    """
+
+    def __init__(self, slots: float = math.inf, ahead: Callable[[], int] = lambda: 0) -> None:
+        self._slots, self._ahead = slots, ahead
+        self._inside = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        if not self._queue and self._inside < self._slots + self._ahead():
+            self._inside += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.leave()  # it was let in at this very moment
+            raise
+
+    def leave(self) -> None:
+        self._inside -= 1
+        limit = self._slots + self._ahead()
+        while self._queue and self._inside < limit:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
 
 
 def _nothing() -> None:

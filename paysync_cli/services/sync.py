@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Protocol
 
-from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unknown
+from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unavailable, Unknown
 from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.decision import Decision, ReviewNews, decide
 from paysync_cli.payments.money import to_text
@@ -32,6 +34,7 @@ WAIT_AFTER_REFUSAL_S = 60.0
 WAIT_AT_MOST_S = 3600.0
 ERROR_TEXT_LIMIT = 500
 WORKER_LOST = "worker_lost"
+OUR_ERROR = "error"  # not the bank's: an adapter's bug, a row that cannot be written
 
 log = logging.getLogger("paysync.sync")
 
@@ -40,13 +43,15 @@ log = logging.getLogger("paysync.sync")
 class Failure:
     """Why there is no answer.
 
-    `kind` says what it costs: `attempt` (one of three), `check` (one of twenty), `wait` (nothing).
+    `kind` says what it costs: `attempt` (one of three), `check` (one of twenty), `wait` (nothing). `sent` is False
+    when the bank was not asked at all.
     """
 
     kind: str
     outcome: str
     message: str
     wait_s: float = 0.0
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,22 @@ class Asked:
     failure: Failure | None = None
     free: bool = False
 
+    @property
+    def unanswered(self) -> bool | None:
+        """Whether the bank gave no readable answer; None when this says nothing of the bank."""
+        if self.failure is None:
+            return False
+        if not self.failure.sent or self.failure.outcome == OUR_ERROR:
+            return None
+        return self.failure.outcome == Unavailable.outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a question. `how` says what the job ends as: `finished`, `gone` or `failed`."""
+    """What became of a question. `how` says what the job ends as: `finished`, `gone` or `failed`.
+
+    `plan` is None when nothing was written; `check` is the row of the check history, if there is one.
+    """
 
     asked: Asked
     how: str
@@ -78,6 +95,7 @@ class Recorded:
     booked: tuple[Movement, ...] = ()
     reviews: tuple[ReviewNews, ...] = ()
     reason: str = ""
+    check: history.CheckRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +109,19 @@ class Judge:
 
     def rhythm(self, bank: str) -> Rhythm:
         return self.rhythms.get(bank) or Rhythm()
+
+
+class Witness(Protocol):
+    """Who is told what `record` committed, each thing once (`services.telling`)."""
+
+    def settled(self, tx: Tx, results: Sequence[Recorded]) -> list[Recorded]:
+        """The results of a group that may be a repetition, judged once more in its transaction."""
+
+    def unsure(self, results: Sequence[Recorded], judge: Judge) -> None:
+        """The commit of these was sent and no answer came."""
+
+    def tell(self, results: Sequence[Recorded], judge: Judge, took_s: float) -> None:
+        """These are committed; their transaction lasted `took_s`."""
 
 
 def question(bank: Bank, qr: Qr) -> Ask:
@@ -108,7 +139,7 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
         async with asyncio.timeout(ASK_TIMEOUT_S):
             answer = await bank.check(question(bank, qr))
     except TimeoutError:
-        failure = Failure("attempt", "unavailable", f"no answer within {ASK_TIMEOUT_S:.0f} s")
+        failure = Failure("attempt", Unavailable.outcome, f"no answer within {ASK_TIMEOUT_S:.0f} s")
     except BankError as error:
         failure = _failure(error)
     except (Exception, asyncio.CancelledError) as error:
@@ -116,11 +147,13 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise  # whoever asks is being stopped
         # An adapter's bug (a cancellation of its own too) must not end the worker, nor look like an answer.
-        failure = Failure("attempt", "error", note_bug(qr.bank, error))
+        failure = Failure("attempt", OUR_ERROR, note_bug(qr.bank, error))
     return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
 
 
-def record(store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None) -> list[Recorded]:
+def record(
+    store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None, witness: Witness | None = None
+) -> list[Recorded]:
     """Write a group of questions in one transaction; the results are in the group's order.
 
     A row that makes the transaction fail is found by halving and recorded alone as a failed attempt. With `lease`
@@ -130,41 +163,60 @@ def record(store: Database, group: Sequence[Asked], judge: Judge, *, lease: Leas
     if not group:
         return []
     try:
-        with store.write() as tx:
-            if lease is not None and not leases.still_held(tx, lease):
-                return [Recorded(asked, "gone", "stale") for asked in group]
-            return record_in(tx, group, judge)
+        return _commit(store, group, judge, lease, witness)
     except DatabaseUnavailable:
         raise
     except Exception as error:
         if len(group) == 1:
-            return [_record_poison(store, group[0], judge, error)]
+            return [_record_poison(store, group[0], judge, error, witness)]
         middle = len(group) // 2
         halves = (group[:middle], group[middle:])
-        return [recorded for half in halves for recorded in record(store, half, judge, lease=lease)]
+        return [recorded for half in halves for recorded in record(store, half, judge, lease=lease, witness=witness)]
+
+
+def _commit(
+    store: Database, group: Sequence[Asked], judge: Judge, lease: Lease | None, witness: Witness | None
+) -> list[Recorded]:
+    """The group in one transaction, and its witness told afterwards."""
+    started, results = time.monotonic(), None
+    try:
+        with store.write() as tx:
+            if lease is not None and not leases.still_held(tx, lease):
+                return [Recorded(asked, "gone", "stale") for asked in group]
+            results = record_in(tx, group, judge)
+            if witness is not None:
+                results = witness.settled(tx, results)
+    except DatabaseUnavailable:
+        if witness is not None and results is not None:
+            witness.unsure(results, judge)
+        raise
+    if witness is not None:
+        witness.tell(results, judge, time.monotonic() - started)
+    return results
 
 
 def _failure(error: BankError) -> Failure:
     message = error.message[:ERROR_TEXT_LIMIT]
     if isinstance(error, Throttled):
         wanted = WAIT_WITHOUT_HINT_S if error.retry_after_s is None else error.retry_after_s
-        return Failure("wait", error.outcome, message, min(max(wanted, 1.0), WAIT_AT_MOST_S))
+        return Failure("wait", error.outcome, message, min(max(wanted, 1.0), WAIT_AT_MOST_S), error.asked)
     if isinstance(error, Refused):
         return Failure("wait", error.outcome, message, WAIT_AFTER_REFUSAL_S)
     return Failure("check" if isinstance(error, Unknown) else "attempt", error.outcome, message)
 
 
-def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception) -> Recorded:
-    log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error, extra={"event_name": "poison_row"})
-    failure = Failure("attempt", "error", f"cannot be written: {type(error).__name__}")
+def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception, witness: Witness | None) -> Recorded:
+    log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error,
+              extra={"event_name": "poison_row", "row": asked.qr, "seq": asked.seq})  # fmt: skip
+    failure = Failure("attempt", OUR_ERROR, f"cannot be written: {type(error).__name__}")
     lost = Recorded(asked, "failed", failure.outcome, reason=failure.message)
     try:
-        with store.write() as tx:
-            (recorded,) = record_in(tx, [replace(asked, answer=None, failure=failure)], judge)
+        (recorded,) = _commit(store, [replace(asked, answer=None, failure=failure)], judge, None, witness)
     except DatabaseUnavailable:
         raise
     except Exception as worse:  # not even that: the others of the group must not suffer for it
-        log.error("nor can its failure: %s", worse, extra={"event_name": "poison_row"})
+        log.error("nor can its failure: %s", worse,
+                  extra={"event_name": "poison_row", "row": asked.qr, "seq": asked.seq})  # fmt: skip
         return lost
     # News that no attempt stands for (the day list, a late answer) would end in silence: nobody asks again for it.
     return lost if recorded.outcome == "stale" else recorded
@@ -190,7 +242,7 @@ def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
     """The same inside a transaction of the caller's."""
     rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
     booked = ledger.of(tx, rows)
-    sheet = _Sheet([], [], [], [], [], _owners(tx, rows, group))
+    sheet = _Sheet([], [], [], [], [], _owners(tx, _new_transactions(rows, booked, group)))
     repeated = len({asked.qr for asked in group}) < len(group)
     results = []
     for asked in group:
@@ -259,11 +311,15 @@ def _judge_answer(
             luck=judge.luck(),
             booked=bool(decision.book),
         )
-        sheet.checks.append(_check_record(qr, asked, answer.status.value, answer.bank_status))
+        check = _check_record(qr, asked, answer.status.value, answer.bank_status)
+        sheet.checks.append(check)
     else:
+        check = None
         plan = without_check(qr, decision.status, now=judge.now, rhythm=rhythm, booked=bool(decision.book))
     _enter(sheet, qr, decision, plan, judge)
-    return Recorded(asked, "finished", answer.status.value, qr, decision.status, plan, decision.book, decision.reviews)
+    return Recorded(
+        asked, "finished", answer.status.value, qr, decision.status, plan, decision.book, decision.reviews, check=check
+    )
 
 
 def _judge_failure(qr: Qr, asked: Asked, failure: Failure, judge: Judge, sheet: _Sheet) -> Recorded:
@@ -272,18 +328,20 @@ def _judge_failure(qr: Qr, asked: Asked, failure: Failure, judge: Judge, sheet: 
         plan = after_wait(qr.plan, judge.now + timedelta(seconds=failure.wait_s))
         _enter(sheet, qr, _unchanged(qr), plan, judge)
         return Recorded(asked, "gone", failure.outcome, qr, qr.status, plan, reason=failure.message)
-    sheet.checks.append(_check_record(qr, asked, failure.outcome, None, failure.message))
+    check = _check_record(qr, asked, failure.outcome, None, failure.message)
+    sheet.checks.append(check)
     if failure.kind == "check":
         plan = after_check(qr, qr.status, sent_at=asked.at, now=judge.now, rhythm=rhythm, luck=judge.luck())
         decision = _not_found(qr, plan, failure)
         _enter(sheet, qr, decision, plan, judge)
         return Recorded(
-            asked, "finished", failure.outcome, qr, qr.status, plan, reviews=decision.reviews, reason=failure.message
-        )
+            asked, "finished", failure.outcome, qr, qr.status, plan, reviews=decision.reviews, reason=failure.message,
+            check=check,
+        )  # fmt: skip
     plan, given_up = after_failed_attempt(qr, now=judge.now, rhythm=rhythm, luck=judge.luck())
     _enter(sheet, qr, _unchanged(qr), plan, judge)
     how = "failed" if given_up else "gone"
-    return Recorded(asked, how, failure.outcome, qr, qr.status, plan, reason=failure.message)
+    return Recorded(asked, how, failure.outcome, qr, qr.status, plan, reason=failure.message, check=check)
 
 
 def _not_found(qr: Qr, plan: Plan, failure: Failure) -> Decision:
@@ -347,18 +405,28 @@ def _check_record(
     )
 
 
-def _owners(tx: Tx, rows: Mapping[int, Qr], group: Sequence[Asked]) -> Owners:
-    """Who has the transactions that the group's answers tell of, bank by bank."""
+def _new_transactions(
+    rows: Mapping[int, Qr], booked: Mapping[int, Sequence[Movement]], group: Sequence[Asked]
+) -> dict[tuple[str, str], set[str]]:
+    """By bank and environment the transactions that the answers tell of and that are not booked for their QR yet."""
     told: dict[tuple[str, str], set[str]] = defaultdict(set)
     for asked in group:
-        if asked.answer is not None and asked.qr in rows:
-            qr = rows[asked.qr]
-            told[qr.bank, qr.environment] |= {payment.bank_transaction_id for payment in asked.answer.payments}
-    return {
-        (bank, environment, transaction): owners
-        for (bank, environment), transactions in told.items()
-        for transaction, owners in ledger.owners(tx, bank, environment, transactions).items()
-    }
+        if asked.answer is None or not asked.answer.payments or asked.qr not in rows:
+            continue
+        qr = rows[asked.qr]
+        known = {movement.bank_transaction_id for movement in booked.get(qr.id, ())}
+        told[qr.bank, qr.environment] |= {one.bank_transaction_id for one in asked.answer.payments} - known
+    return told
+
+
+def _owners(tx: Tx, told: Mapping[tuple[str, str], set[str]]) -> Owners:
+    """Who has these transactions. They are ours until the end: else two who book one id at once see neither other."""
+    found: Owners = {}
+    for (bank, environment), transactions in sorted(told.items()):
+        ledger.lock_transactions(tx, bank, environment, transactions)
+        for transaction, owners in ledger.owners(tx, bank, environment, transactions).items():
+            found[bank, environment, transaction] = owners
+    return found
 
 
 def _seen_elsewhere(qr: Qr, answer: Answer, owners: Owners) -> frozenset[str]:

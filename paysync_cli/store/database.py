@@ -6,6 +6,7 @@ SQLite writes begin IMMEDIATE with a busy time-out, WAL and synchronous FULL; Po
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from paysync_cli.store import schema
 BUSY_TIMEOUT_MS = 15_000
 PAGE_CACHE_KIB = 16_384
 IN_LIMIT = 500  # bound parameters of one IN list
+READ_ONLY_STATE = "25006"  # PostgreSQL's: a write in a transaction that only reads
 
 T = TypeVar("T")
 
@@ -84,6 +86,9 @@ class Database:
         """A transaction that writes: all of it or nothing."""
         with self._translated(), self._turn(), self.engine.connect() as connection:
             tx = connection.execution_options(paysync_write=True)
+            if not self.is_sqlite:
+                # Whatever is the default there: who waited for a lock must see what the one before it wrote.
+                tx = tx.execution_options(isolation_level="READ COMMITTED")
             with tx.begin():
                 yield tx
 
@@ -113,6 +118,11 @@ class Database:
         with self.read() as tx:
             return schema.current(tx)
 
+    def fits(self) -> bool:
+        """Whether this paysync works on the schema: its own, or a newer one that leaves room for it."""
+        with self.read() as tx:
+            return schema.fits(tx, schema.current(tx))
+
     def upgrade(self) -> None:
         """Bring the schema to this version's, also on PostgreSQL. Raises SettingsError when it is a newer one."""
         with self._translated():
@@ -127,16 +137,28 @@ class Database:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise DatabaseUnavailable(
-                _("The database at {where} did not answer: {cause}.").format(where=self.where, cause=_cause(error)),
+                _("The database at {where} did not answer: {cause}.").format(where=self.where, cause=cause_of(error)),
                 hint=_("Nothing was written by the transaction that failed; run the command again when it is back."),
             ) from error
         except DatabaseError as error:
+            if getattr(error.orig, "sqlstate", None) == READ_ONLY_STATE:
+                raise DatabaseUnavailable(
+                    _("The database at {where} takes no writes: {cause}.").format(
+                        where=self.where, cause=cause_of(error)
+                    ),
+                    hint=_("It is a standby or was made read-only; point DATABASE_URL at the primary."),
+                ) from error
             if type(error) is not DatabaseError:  # its subclasses are about one statement, not about the file
                 raise
             raise DatabaseUnavailable(
-                _("{where} cannot be read as a database: {cause}.").format(where=self.where, cause=_cause(error)),
+                _("{where} cannot be read as a database: {cause}.").format(where=self.where, cause=cause_of(error)),
                 hint=_("Check PAYSYNC_HOME and DATABASE_URL; a damaged file has to come back from a backup."),
             ) from error
+
+
+_DRIVER_WORDS = re.compile(
+    r"(connection (failed|is bad): )?(connection to server (at|on) .{1,300}? failed: )?((FATAL|ERROR):\s+)?", re.DOTALL
+)
 
 
 def where_is(url: URL | str) -> str:
@@ -147,9 +169,17 @@ def where_is(url: URL | str) -> str:
     return made.render_as_string(hide_password=True)
 
 
-def _cause(error: Exception) -> str:
+def is_missing(url: str) -> bool:
+    """Whether this URL names a file that is not there; of a server only connecting tells."""
+    made = make_url(url)
+    return made.get_backend_name() == "sqlite" and not Path(made.database or "").exists()
+
+
+def cause_of(error: Exception) -> str:
+    """What the database said, in a few words; without those with which its driver says where it had asked."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(original).split()).rstrip(".")[:300]
+    words = _DRIVER_WORDS.sub("", str(original).strip()).split("\n")[0]
+    return " ".join(words.split()).rstrip(".")[:300] or type(original).__name__
 
 
 def _engine(url: URL, create: bool) -> Engine:
@@ -162,7 +192,9 @@ def _engine(url: URL, create: bool) -> Engine:
         event.listen(engine, "checkout", _same_file(path))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+    event.listen(engine, "checkin", _forget_read_only)
+    return engine
 
 
 def _check_file(path: Path, create: bool) -> None:
@@ -200,6 +232,12 @@ def _same_file(path: Path) -> Callable[[Any, ConnectionPoolEntry, Any], None]:
             raise DisconnectionError(f"{path} was replaced")
 
     return check
+
+
+def _forget_read_only(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """SQLAlchemy leaves a connection that has read with an explicit READ WRITE: that overrules the server's default."""
+    if connection is not None:  # else it was closed
+        connection.read_only = None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

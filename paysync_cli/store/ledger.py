@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.qr import Movement, Qr
+from paysync_cli.payments.status import Status
 from paysync_cli.store.database import Tx, insert_unless_there, slices
 from paysync_cli.store.tables import accounts, movements, qrs
+
+LOCKS_AT_MOST = 100  # of one transaction; PostgreSQL's default has room for 6,400 of all transactions together
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Booking:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Balance:
     """What one account at one bank holds, in minor units."""
 
@@ -53,6 +57,42 @@ def of(tx: Tx, qr_ids: Iterable[int]) -> dict[int, list[Movement]]:
 def _of_qrs() -> Any:
     """Built once: putting a statement together costs more than running it."""
     return select(movements).where(movements.c.qr.in_(bindparam("qrs", expanding=True))).order_by(movements.c.id)
+
+
+def lock_transactions(tx: Tx, bank: str, environment: str, transactions: Collection[str]) -> None:
+    """Let nobody else learn who has these transactions of the bank's, nor book them, until this transaction ends.
+
+    Once in a transaction and bank, banks in order, after the rows and before the accounts: so nobody waits in a circle.
+    SQLite has one writer at a time as it is.
+    """
+    if tx.dialect.name != "postgresql" or not transactions:
+        return
+    whole = _lock_number(bank, environment)
+    if len(transactions) > LOCKS_AT_MOST:
+        tx.execute(_LOCK_BANK, {"whole": whole})
+    else:
+        # In the order of what is locked: two ids may well have one number.
+        numbers = sorted({_lock_number(bank, environment, transaction) for transaction in transactions})
+        tx.execute(_LOCK_TRANSACTIONS, {"whole": whole, "numbers": numbers})
+
+
+_LOCK_BANK = text("SELECT pg_advisory_xact_lock(:whole)")
+_LOCK_TRANSACTIONS = text(
+    "SELECT pg_advisory_xact_lock_shared(:whole), pg_advisory_xact_lock(number)"
+    " FROM unnest(CAST(:numbers AS bigint[])) AS number"
+)
+
+
+def _lock_number(*words: str) -> int:
+    """A number for PostgreSQL's advisory locks, which the whole database shares."""
+    digest = hashlib.blake2b("\0".join(("paysync", *words)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def is_booked(tx: Tx, qr: int, transaction: str, booked_at: datetime) -> bool:
+    """Whether this transaction was booked for the QR at this moment."""
+    mine = (movements.c.qr == qr, movements.c.bank_transaction_id == transaction, movements.c.booked_at == booked_at)
+    return tx.execute(select(movements.c.id).where(*mine)).first() is not None
 
 
 def owners(tx: Tx, bank: str, environment: str, transactions: Iterable[str]) -> dict[str, set[int]]:
@@ -97,25 +137,48 @@ def book(tx: Tx, bookings: Sequence[Booking], now: datetime) -> None:
 
 def balances(tx: Tx) -> list[Balance]:
     """Every account, by bank, name and currency."""
-    query = select(accounts).order_by(*_ACCOUNT)
-    return [
-        Balance(row.bank, row.environment, row.account, row.currency, row.balance_minor) for row in tx.execute(query)
-    ]
+    return sorted(
+        Balance(row.bank, row.environment, row.account, row.currency, row.balance_minor)
+        for row in tx.execute(select(accounts))
+    )
 
 
 def sums(tx: Tx) -> list[Balance]:
-    """The same figures added up from the movements: must equal `balances`."""
-    key = (qrs.c.bank, qrs.c.environment, movements.c.account, movements.c.currency)
-    query = (
-        select(*key, func.sum(movements.c.amount_minor))
-        .join(qrs, qrs.c.id == movements.c.qr)
-        .group_by(*key)
-        .order_by(*key)
+    """The same figures added up from the movements: must equal `balances`.
+
+    Nearly every bank has QRs of one environment only: then the sums come from one index alone. Else each movement's QR
+    says which environment it is.
+    """
+    environments: dict[str, list[str]] = defaultdict(list)
+    for bank, environment in tx.execute(select(qrs.c.bank, qrs.c.environment).distinct()):
+        environments[bank].append(environment)
+    one = {bank: found[0] for bank, found in environments.items() if len(found) == 1}
+    several = environments.keys() - one.keys()
+    account = (movements.c.account, movements.c.currency)
+    added = func.sum(movements.c.amount_minor).label("amount")
+    of_one = (
+        select(movements.c.bank, *account, added).where(movements.c.bank.in_(one)).group_by(movements.c.bank, *account)
     )
-    return [
-        Balance(bank, environment, account, currency, int(amount))
-        for bank, environment, account, currency, amount in tx.execute(query)
-    ]
+    of_several = (
+        select(movements.c.bank, qrs.c.environment, *account, added)
+        .join(qrs, qrs.c.id == movements.c.qr)
+        .where(movements.c.bank.in_(several))
+        .group_by(movements.c.bank, qrs.c.environment, *account)
+    )
+    found = [Balance(row.bank, one[row.bank], row.account, row.currency, int(row.amount)) for row in tx.execute(of_one)]
+    if several:
+        found += [
+            Balance(row.bank, row.environment, row.account, row.currency, int(row.amount))
+            for row in tx.execute(of_several)
+        ]
+    return sorted(found)
+
+
+def completed_without_money(tx: Tx, limit: int) -> list[str]:
+    """The bank's ids of QRs that are completed and have no movement, which never is: at most `limit`."""
+    money = exists().where(movements.c.qr == qrs.c.id)
+    query = select(qrs.c.qr_id).where(qrs.c.status == Status.COMPLETED.value, ~money).order_by(qrs.c.id)
+    return list(tx.execute(query.limit(limit)).scalars())
 
 
 def paid(tx: Tx, qr_ids: Iterable[int]) -> dict[int, int]:

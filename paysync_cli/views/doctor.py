@@ -6,12 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paysync_cli.language import _, ngettext
+from paysync_cli.language import _, mark, ngettext
 from paysync_cli.services.doctor import Finding, Level, worst
 from paysync_cli.views.base import View
 from paysync_cli.views.page import ALARM, GOOD, WARNING, Page, Styled
 
-WORDS = {Level.OK: (_("ok"), GOOD), Level.WARNING: (_("warning"), WARNING), Level.FAULT: (_("fault"), ALARM)}
+AREAS = {
+    "redis": mark("redis"),
+    "database": mark("database"),
+    "books": mark("books"),
+    "work": mark("work"),
+    "banks": mark("banks"),
+    "alerts": mark("alerts"),
+    "settings": mark("settings"),
+}
+WORDS = {Level.OK: (mark("ok"), GOOD), Level.WARNING: (mark("warning"), WARNING), Level.FAULT: (mark("fault"), ALARM)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class DoctorView(View):
         before = None
         for finding in self.findings:
             if finding.area != before:
-                page.heading(finding.area)
+                page.heading(area_words(finding.area))
                 before = finding.area
             self._line(page, finding)
         page.line()
@@ -52,9 +61,9 @@ class DoctorView(View):
     def _line(self, page: Page, finding: Finding) -> None:
         word, style = WORDS[finding.level]
         if finding.level is Level.OK:
-            page.line(f"  {word}: {finding.text}")
+            page.line(f"  {_(word)}: {finding.text}")
         else:
-            page.line(Styled(f"  {word.upper()}: {finding.text}", style))
+            page.line(Styled(f"  {_(word).upper()}: {finding.text}", style))
         if finding.mend is not None:
             page.line(f"    -> {finding.mend}")
 
@@ -68,6 +77,12 @@ def summary(findings: Sequence[Finding]) -> str:
     if n := counts[Level.WARNING]:
         told.append(ngettext("{n} warning", "{n} warnings", n).format(n=n))
     return ", ".join(told) if told else _("All is well.")
+
+
+def area_words(name: str) -> str:
+    """How people call an area of the findings."""
+    kind, _space, bank = name.partition(" ")
+    return _("bank {bank}").format(bank=bank) if bank else _(AREAS.get(kind, kind))
 
 
 def _list(value: object) -> Sequence[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -12,19 +13,23 @@ from typing import Any
 
 import pytest
 
+from paysync_cli.banks.base import Throttled, Unreadable
 from paysync_cli.errors import DatabaseUnavailable
+from paysync_cli.payments.qr import Answer, Ask
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.embedded import Endpoint
 from paysync_cli.queue.gate import FAILURES_TO_OPEN, BankGate, Kept, Left, Wish, Word
 from paysync_cli.queue.link import Link
-from paysync_cli.services.gate import Closed, Desk, Gate, Limits
+from paysync_cli.services.gate import Closed, Desk, Gate, Limits, Stay, gated
 from paysync_cli.store import alerts
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from tests.books import new_database
+from tests.core import NOW, PROFILE
 from tests.embedded import ask, flush, private_server
 
 FAST = 1000.0  # of the clock: what takes 30 s takes 30 ms
+QUESTION = Ask("QR1", "BOB", False, NOW, None)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +137,24 @@ def test_the_breaker_opens_after_failures_in_a_row_and_says_so_once(client: Queu
     assert verdict.word is Word.OPEN
     assert 20 < verdict.wait_s <= 30
     assert words(gate, wish("t", bank="b")) == [Word.GO]
+
+
+def test_a_question_of_which_nothing_is_known_neither_counts_nor_forgets(client: QueueClient) -> None:
+    gate = BankGate(client)
+    assert fail(gate, FAILURES_TO_OPEN - 1) == []
+    assert gate.leave([Left("a", "cancelled", None)] * 9) == []
+    assert gate.look(["a"])["a"].failures == FAILURES_TO_OPEN - 1
+    assert fail(gate, 1) == ["a"]
+
+
+def test_more_places_than_lua_gives_a_call(client: QueueClient) -> None:
+    gate, many = BankGate(client), [f"t{n}" for n in range(9000)]
+    wishes = [wish(token, rate=1e9, concurrency=len(many)) for token in many]
+    assert set(words(gate, *wishes)) == {Word.GO}
+    gate.keep([Kept("a", token) for token in many])
+    assert gate.look(["a"])["a"].in_flight == len(many)
+    gate.leave([Left("a", token, False) for token in many])
+    assert gate.look(["a"])["a"].in_flight == 0
 
 
 def test_one_probe_at_a_time_and_only_when_it_is_time(client: QueueClient, endpoint: Endpoint) -> None:
@@ -243,6 +266,89 @@ def test_a_question_is_cut_off_before_somebody_else_has_its_place(
     with pytest.raises(Closed, match="place_lost"):
         asyncio.run(ask_for_ever(gate_of(client, tmp_path, lease_s=4.0)))
     assert 2.0 < cut_off[0] - entered[0] < 4.0
+
+
+@pytest.mark.parametrize("moment", ["on its way", "not sent yet"])
+def test_a_wish_that_is_cancelled_keeps_no_place(
+    client: QueueClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The gate may let it in at the very moment at which nobody wants to enter any more."""
+    gate = gate_of(client, tmp_path, lease_s=30.0)
+    passes: list[int] = []
+
+    def slowly(kept: Any, left: Any, wishes: Any) -> Any:
+        passes.append(len(wishes))
+        time.sleep(0.1)
+        return through(kept, left, wishes)
+
+    through = gate._gate.through  # type: ignore[union-attr]
+    monkeypatch.setattr(gate._gate, "through", slowly)
+
+    async def cancel_one() -> int:
+        if moment == "not sent yet":
+            gate._through.submit(Stay(()))  # a pass under way: the wish and its end go with the next one
+            await asyncio.sleep(0.05)
+        asking = asyncio.create_task(ask_once(gate))
+        await asyncio.sleep(0.02)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+        return BankGate(client).look(["a"])["a"].in_flight
+
+    assert asyncio.run(cancel_one()) == 0
+    assert passes == ([1, 0] if moment == "on its way" else [0, 0])
+
+
+def test_only_an_answer_forgets_the_failures(client: QueueClient, tmp_path: Path, endpoint: Endpoint) -> None:
+    """Neither a question that was cancelled, nor one whose place was lost, nor one that was never sent."""
+    gate = gate_of(client, tmp_path, lease_s=4.0)
+    fail(BankGate(client), FAILURES_TO_OPEN - 1)
+
+    async def cut_off() -> None:
+        asking = asyncio.create_task(ask_for_ever(gate))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        await asyncio.wait({asking})
+
+    async def ask_for_ever(gate: Gate) -> None:
+        async with gate.question("a"):
+            await asyncio.sleep(60)
+
+    asyncio.run(cut_off())
+    assert failures_of(client) == FAILURES_TO_OPEN - 1
+    with pytest.raises(Throttled):
+        asyncio.run(gated(TooEarly(), gate).check(QUESTION))
+    assert failures_of(client) == FAILURES_TO_OPEN - 1
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(gated(Buggy(), gate).check(QUESTION))
+    assert failures_of(client) == FAILURES_TO_OPEN - 1
+    ask(endpoint, "HDEL", "paysync:bank:a:breaker", "hold_until")
+    with pytest.raises(Unreadable):
+        asyncio.run(gated(Garbling(), gate).check(QUESTION))
+    assert failures_of(client) == 0
+
+
+def failures_of(client: QueueClient) -> int:
+    return BankGate(client).look(["a"])["a"].failures
+
+
+class TooEarly:
+    """Not the moment for a login: nothing is sent."""
+
+    profile = replace(PROFILE, name="a")
+
+    async def check(self, _ask: Ask) -> Answer:
+        raise Throttled("the next login in a minute", 0.01, asked=False)
+
+
+class Buggy(TooEarly):
+    async def check(self, _ask: Ask) -> Answer:
+        raise ZeroDivisionError
+
+
+class Garbling(TooEarly):
+    async def check(self, _ask: Ask) -> Answer:
+        raise Unreadable("HTML")
 
 
 def test_without_the_word_of_sql_nobody_enters_and_whoever_is_inside_may_leave(

@@ -71,6 +71,26 @@ def test_everything_in_redis_is_deleted_while_checks_are_queued_and_running() ->
         assert len(json.loads(seen.out)["data"]["workers"]) == 1
 
 
+def test_a_redis_that_evicts_is_told_at_the_start_and_loses_no_qr() -> None:
+    """Somebody gave it a limit and a policy for caches; then it throws away whatever it likes, jobs among it."""
+    ids = [f"QR{i}" for i in range(30)]
+    slow = paid(30) | {"fault": [{"kind": "slow", "on": "status", "delay_ms": 200}]}
+    with shop(slow) as town, redis_of(town) as client:
+        client.config_set("maxmemory-policy", "allkeys-random")
+        town.register(*ids)
+        town.start("worker", "--concurrency", "2")
+        town.until(lambda: town.bank.requests()["in_flight"] == 2)
+        assert [line["policy"] for line in town.logs() if line["event"] == "redis_evicts"] == ["allkeys-random"]
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 200_000)
+        for n in range(200):
+            client.set(f"somebody-elses:{n}", "x" * 20_000)
+        assert client.info("stats")["evicted_keys"] > 100
+        client.config_set("maxmemory", 0)
+        town.until_final(ids)
+        assert town.books() == town.bank_says() == {"BOB": 30 * 1010}
+        assert {town.qr(qr_id).plan.checks for qr_id in ids} == {1}
+
+
 def test_jobs_that_are_not_ours_run_nothing_and_are_shown_as_failed(tmp_path: Path) -> None:
     trap = tmp_path / "ran"
     town_url = "http://127.0.0.1:9/"  # a webhook would be called when the job fails

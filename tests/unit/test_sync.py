@@ -108,7 +108,8 @@ def test_status_movement_balance_check_and_plan_are_written_together(any_store: 
     after, written = row(any_store, qr), story(any_store, qr)
     assert (after.status, after.version) == (Status.COMPLETED, 1)
     assert after.plan == Plan(PlanState.DONE, None, qr.plan.priority, seq=4, checks=3, max_checks=20, attempts=0)
-    assert result == Recorded(
+    assert result.check is not None
+    assert replace(result, check=None) == Recorded(
         result.asked, "finished", "paid", qr, after.status, after.plan, (ledger_movement(any_store, qr),)
     )
     (movement,) = written.movements
@@ -443,11 +444,16 @@ def test_failures_change_neither_status_nor_the_missing_details(any_store: Datab
     assert (after.status, after.details_missing_since) == (Status.PROCESSING, NOW)
 
 
-def test_an_execution_is_lost_only_while_its_row_waits_for_it(sqlite_store: Database) -> None:
-    waiting, given_back = add_qr(sqlite_store, "QR1", state="queued"), add_qr(sqlite_store, "QR2")
-    results = write(sqlite_store, *(without_answer(qr, outcome=WORKER_LOST) for qr in (waiting, given_back)))
-    assert [result.outcome for result in results] == [WORKER_LOST, "stale"]
-    assert (row(sqlite_store, waiting).plan.attempts, row(sqlite_store, given_back).plan.attempts) == (1, 0)
+@pytest.mark.parametrize("state", ["planned", "exhausted", "held"])
+def test_an_execution_is_lost_only_while_its_row_waits_for_it(any_store: Database, state: str) -> None:
+    """Another was given back meanwhile, as whatever it is: it pays for nothing, and keeps its moment."""
+    waiting = add_qr(any_store, "QR1", state="queued")
+    given_back = add_qr(any_store, "QR2", state=state, checks=20 if state == "exhausted" else 3, attempts=2)
+    results = write(any_store, *(without_answer(qr, outcome=WORKER_LOST) for qr in (waiting, given_back)))
+    assert [(result.how, result.outcome) for result in results] == [("gone", WORKER_LOST), ("gone", "stale")]
+    assert row(any_store, waiting).plan.attempts == 1
+    assert row(any_store, given_back) == given_back
+    assert story(any_store, given_back).checks == []
 
 
 # -- a row that cannot be written

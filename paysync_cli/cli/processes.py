@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
+
+from paysync_cli.cli.child_watch import ChildWatch
+from paysync_cli.runtime.service_manager import NOBODY, ServiceManager
 
 READY = b"ready\n"
 LOOK_EVERY_S = 0.1
@@ -30,6 +35,7 @@ class Child:
     process: subprocess.Popen[bytes]
     started: float
     said: bytearray = field(default_factory=bytearray)
+    ready: bool = False
     reader: threading.Thread | None = None
 
 
@@ -41,13 +47,17 @@ class Processes:
     from this process and ends when that closes, however that happens.
     """
 
-    def __init__(self, count: int, arguments: Sequence[str], *, restart: bool) -> None:
+    def __init__(
+        self, count: int, arguments: Sequence[str], *, restart: bool, manager: ServiceManager = NOBODY
+    ) -> None:
         self._arguments = [*arguments, "--processes", "1", "--with-parent"]
         self._count, self._restart = count, restart
         self._children: dict[int, Child] = {}
         self._again_at: dict[int, float] = {}
         self._wait_s: dict[int, float] = {}
         self._stopping = False
+        self._reopen: Callable[[int, FrameType | None], object] | int | None = None
+        self._watch = ChildWatch(manager, count) if manager.address is not None else None
         self.statuses: list[int] = []
         self.documents: list[dict[str, Any]] = []
 
@@ -55,17 +65,35 @@ class Processes:
         """Until all have ended; the first exit status that is not 0, or 0."""
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, self._pass_on)
+        self._reopen = signal.getsignal(signal.SIGHUP)
+        if callable(self._reopen):  # there is a log file, and each of us has it open
+            signal.signal(signal.SIGHUP, self._pass_on_reopening)
         for number in range(self._count):
             self._start(number)
         while self._children or self._again_at:
             self._collect()
             self._start_again()
+            if self._watch is not None:
+                self._watch.look(self.started(), stopping=self._stopping)
             time.sleep(LOOK_EVERY_S)
+        if self._watch is not None:
+            self._watch.close()
         return next((status for status in self.statuses if status), 0)
 
+    def started(self) -> dict[int, float]:
+        """The pids of the children that run, each with the moment (monotonic) of its start. From any thread."""
+        return {child.process.pid: child.started for child in list(self._children.values())}
+
     def _start(self, number: int) -> None:
-        argv = [sys.executable, "-m", "paysync_cli", *self._arguments]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        argv = [sys.executable, "-m", "paysync_cli", *self._arguments, "--number", str(number + 1)]
+        watched = {} if self._watch is None else self._watch.environment
+        process = subprocess.Popen(
+            argv,
+            env=os.environ | watched,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
         child = Child(number, process, time.monotonic())
         child.reader = threading.Thread(target=_read, args=(child,), name=f"worker-{number}", daemon=True)
         child.reader.start()
@@ -113,6 +141,14 @@ class Processes:
             if child.process.poll() is None:
                 child.process.send_signal(number)
 
+    def _pass_on_reopening(self, number: int, frame: FrameType | None) -> None:
+        """Whoever is not ready may not heed the signal yet, and would end; it looks at the file as it writes."""
+        if callable(self._reopen):
+            self._reopen(number, frame)
+        for child in self._children.values():
+            if child.ready and child.process.poll() is None:
+                child.process.send_signal(number)
+
 
 def _read(child: Child) -> None:
     """Take what a child writes, so that it never waits for us."""
@@ -120,5 +156,7 @@ def _read(child: Child) -> None:
     if stdout is None:
         return
     for line in stdout:
-        if line != READY:
+        if line == READY:
+            child.ready = True
+        else:
             child.said += line

@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,16 +19,17 @@ from paysync_cli.cli import streams
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import BankUnavailable, Fault, PaysyncError, TryLater
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 
 if TYPE_CHECKING:
     from paysync_cli.runtime import WorkerRun
+    from paysync_cli.runtime.service_manager import ServiceManager
 
 WHY = {
-    "credential_stopped": _("its credential is stopped"),
-    "paused": _("it is paused"),
-    "breaker_open": _("it does not answer"),
-    "held": _("it asked us to wait"),
+    "credential_stopped": mark("its credential is stopped"),
+    "paused": mark("it is paused"),
+    "breaker_open": mark("it does not answer"),
+    "held": mark("it asked us to wait"),
 }
 EXIT_OF = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -46,6 +49,7 @@ COLLECT_EVERY = 20_000
         ("paysync worker --concurrency 50", _("fifty: at 200 ms a bank answer that is at most 250 checks a second")),
         ("paysync worker --burst", _("do what is due now, then end")),
         ("paysync worker --processes 2 --concurrency 200", _("two processes for two cores, 200 checks each")),
+        ("paysync worker --health-port 9109", _("with probes: curl http://127.0.0.1:9109/ready")),
     ],
     changes=True,
     creates_database=True,
@@ -73,11 +77,29 @@ def worker(
             max=256,
         ),
     ] = 1,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            "--health-port",
+            help=_("Answer /live, /ready, /consuming and /metrics on this port, for all processes (0: a free one)."),
+            min=0,
+            max=65535,
+        ),
+    ] = None,
+    health_host: Annotated[
+        str, typer.Option("--health-host", help=_("Address of that port; the default lets only this machine in."))
+    ] = "127.0.0.1",
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+    number: Annotated[int, typer.Option("--number", hidden=True)] = 0,
+    counts_in: Annotated[Path | None, typer.Option("--counts-in", hidden=True)] = None,
 ) -> None:
-    from paysync_cli.cli.logs import start_logging
+    from paysync_cli.cli.counting import count_here
+    from paysync_cli.cli.health_door import health_door
+    from paysync_cli.cli.logs import log_with, start_logging
+    from paysync_cli.runtime.service_manager import ServiceManager
     from paysync_cli.views.worker_run import WorkerRunView
 
+    manager = ServiceManager.taken_from(os.environ)
     session.override(concurrency=concurrency, shutdown_grace=grace)
     runtime = session.runtime
     runtime.require_banks()
@@ -85,12 +107,16 @@ def worker(
     runtime.refuse_foreign_redis()
     runtime.warn_of_eviction()
     if processes > 1:
-        _run_processes(session, processes, burst=burst)
+        _run_processes(session, processes, burst=burst, health=(health_host, health_port), manager=manager)
         return
     if with_parent:
         _end_with_parent()
+    count_here(session, health_port, counts_in, number)
+    names: list[str] = []
 
     def ready(name: str) -> None:
+        names.append(name)
+        log_with(worker=name)
         checks = session.settings.concurrency
         session.detail(
             _("worker {name}: {n} checks in flight; a bank that answers in 200 ms allows {rate} a second").format(
@@ -103,7 +129,10 @@ def worker(
             streams.flush_out()
 
     _tune_interpreter()
-    run = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready))
+    started = {os.getpid(): time.monotonic()}
+    port = None if with_parent else health_port  # a parent answers for its processes
+    with health_door(session, health_host, port, lambda: started, lambda: names[0] if names else None):
+        run = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready, manager=manager))
     error = _left_behind(run)
     if session.options.json:
         session.show(WorkerRunView(run.name, run.checks, run.stopped_by, run.cut_short, run.left), error=error)
@@ -113,12 +142,18 @@ def worker(
         session.exit_status = EXIT_OF.get(run.stopped_by, 143)
 
 
-def _run_processes(session: Session, count: int, *, burst: bool) -> None:
+def _run_processes(
+    session: Session, count: int, *, burst: bool, health: tuple[str, int | None], manager: ServiceManager
+) -> None:
+    from paysync_cli.cli.counting import counted_together
+    from paysync_cli.cli.health_door import health_door
     from paysync_cli.cli.processes import Processes
     from paysync_cli.views.worker_run import ProcessesView
 
-    children = Processes(count, sys.argv[1:], restart=not burst)
-    status = children.run()
+    with counted_together(session, health[1]) as further:
+        children = Processes(count, [*sys.argv[1:], *further], restart=not burst, manager=manager)
+        with health_door(session, *health, children.started):
+            status = children.run()
     if session.options.json:
         told = [Fault(**fault) for document in children.documents for fault in document["errors"]]
         faults = list(dict.fromkeys(told))  # each process says it
@@ -146,8 +181,8 @@ def _left_behind(run: WorkerRun) -> PaysyncError | None:
         return None
     faults = [
         Fault(one.reason, _("{n} QRs of bank {bank} are due and were not asked: {why}.").format(
-            n=one.due, bank=one.bank, why=WHY.get(one.reason, one.reason)), _("See: paysync bank show {bank}").format(
-            bank=one.bank))
+            n=one.due, bank=one.bank, why=_(WHY.get(one.reason, one.reason))),
+            _("See: paysync bank show {bank}").format(bank=one.bank))
         for one in run.left
     ]  # fmt: skip
     kind = TryLater if all(one.reason in ("paused", "held") for one in run.left) else BankUnavailable

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -20,7 +21,7 @@ from redis.retry import Retry
 from paysync_cli.errors import RefusedError
 from paysync_cli.language import _
 from paysync_cli.payments.status import Priority
-from paysync_cli.queue import scripts
+from paysync_cli.queue import scripts, stamp
 from paysync_cli.queue.link import Link, unavailable
 from paysync_cli.queue.names import (
     DATABASE_KEY,
@@ -40,7 +41,8 @@ from paysync_cli.queue.names import (
 )
 
 JOB_TIMEOUT_S = 180
-SILENT_S = 45  # ours beats every 10 s, a stock worker at work every 30 s: a longer silence is a bad sign
+SILENT_S = 45  # a stock worker at work beats every 30 s: a longer silence is a bad sign
+OURS_SILENT_S = 30  # ours beats every 10 s, and after so long others take over what it ran
 IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer
 SPENT_TTL_S = {"finished": FINISHED_TTL_S, "failed": FAILED_TTL_S}  # a spent job's score is its end plus this
 STEP = 500  # ids in one server-side step: keeps other clients' waits in milliseconds
@@ -58,12 +60,16 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """Jobs in Redis: waiting in the queues, started, and kept in the finished and failed registries."""
+    """Jobs in Redis: waiting in the queues, started, and kept in the finished and failed registries.
+
+    `depths` are those that wait, queue by queue.
+    """
 
     waiting: int
     active: int
     completed: int
     failed: int
+    depths: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ class Spent:
 class WorkerSeen:
     """A worker as RQ's registry shows it; `heartbeat_age_s` is None when it never beat.
 
-    `lifetime_s` is how long its key outlives a beat; `concurrency` only our own workers tell.
+    `lifetime_s` is how long its key outlives a beat; `concurrency` only our own workers tell. `done` and `failed` are
+    None when its key is gone. `killed`: its process was on this host and is no more, whatever its last beat says.
     """
 
     name: str
@@ -96,13 +103,14 @@ class WorkerSeen:
     queues: tuple[str, ...]
     lifetime_s: float | None = None
     concurrency: int | None = None
-    done: int = 0
-    failed: int = 0
+    done: int | None = 0
+    failed: int | None = 0
     born_at: datetime | None = None
+    killed: bool = False
 
     @property
     def condition(self) -> str:
-        """`alive`; `stale`: silent for too long, but its key is there; `stopped`: it left, or its key ran out."""
+        """`alive`; `stale`: killed or silent for too long, its key is there; `stopped`: it left, or its key ran out."""
         if self.alive:
             return "alive"
         return "stopped" if self.state == "stopped" or self.lifetime_s is None else "stale"
@@ -110,16 +118,22 @@ class WorkerSeen:
     @property
     def alive(self) -> bool:
         """Whether it beats as it should."""
-        if self.state == "stopped" or self.heartbeat_age_s is None or self.lifetime_s is None:
+        if self.killed or self.state == "stopped" or self.heartbeat_age_s is None or self.lifetime_s is None:
             return False
+        if self.concurrency is not None:
+            return self.heartbeat_age_s <= OURS_SILENT_S
         return self.heartbeat_age_s <= SILENT_S or self.lifetime_s > IDLE_STOCK_LIFETIME_S
 
 
 class QueueClient:
-    """The queues, seen from outside a worker. Raises RedisUnavailable when Redis does not answer."""
+    """The queues, seen from outside a worker. Raises RedisUnavailable when Redis does not answer.
 
-    def __init__(self, link: Link) -> None:
+    With `home` the stamps of its workers tell which were killed, before their silence does.
+    """
+
+    def __init__(self, link: Link, *, home: Path | None = None) -> None:
         self.link = link
+        self._home = home
         self._redis = link.client(retry=Retry(NoBackoff(), 0))
         self._news: Any = None
         self._push = self._redis.register_script(scripts.PUSH)
@@ -238,7 +252,7 @@ class QueueClient:
             )
         )
         waiting, active, completed, failed = (sum(figures[start : start + 3]) for start in (0, 3, 6, 9))
-        return JobCounts(waiting, active, completed, failed)
+        return JobCounts(waiting, active, completed, failed, dict(zip(QUEUE_NAMES, figures, strict=False)))
 
     def whereabouts(self, names: Sequence[JobName]) -> dict[JobName, str]:
         """Where each job is, in one moment: `listed`, `started`, `lost` (its lease ran out), `failed`, `absent`.
@@ -368,10 +382,10 @@ class QueueClient:
             )
         )
         hashes, running, left_ms = (answers[start : start + len(keys)] for start in range(0, 3 * len(keys), len(keys)))
-        return [
-            _worker(key, fields, n, ms) for key, fields, n, ms in zip(keys, hashes, running, left_ms, strict=True)
-            if fields or gone
-        ]  # fmt: skip
+        killed = frozenset() if self._home is None else stamp.killed(self._home)
+        seen = [_worker(*one) for one in zip(keys, hashes, running, left_ms, strict=True) if one[1] or gone]
+        return [replace(one, killed=True, state="killed") if one.name in killed and one.state != "stopped" else one
+                for one in seen]  # fmt: skip
 
     def ask_worker_to_stop(self, name: str) -> bool:
         """Send RQ's shutdown command to this worker; whether it heard. Twice means at once: ask only once."""
@@ -476,8 +490,8 @@ def _worker(key: str, fields: Mapping[bytes, bytes], running: int, left_ms: int)
         queues=tuple(values.get("queues", "").split(",")),
         lifetime_s=age + left_ms / 1000 if age is not None and left_ms > 0 else None,
         concurrency=int(values[WORKER_CONCURRENCY]) if values.get(WORKER_CONCURRENCY) else None,
-        done=int(values.get("successful_job_count") or 0),
-        failed=int(values.get("failed_job_count") or 0),
+        done=int(values.get("successful_job_count") or 0) if values else None,
+        failed=int(values.get("failed_job_count") or 0) if values else None,
         born_at=datetime.fromisoformat(values["birth"]) if values.get("birth") else None,
     )
 

@@ -17,11 +17,17 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from paysync_cli.errors import PaysyncError, RedisUnavailable
+from paysync_cli.language import english
 from paysync_cli.queue.stamp import EVERY_S, Stamp
 from paysync_cli.runtime.banks import Banks
+from paysync_cli.runtime.service_manager import NOBODY, ServiceManager
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from paysync_cli.queue.worker import Chore
+    from paysync_cli.runtime.counters import Counters
+    from paysync_cli.services.courier import Alerting
     from paysync_cli.services.dispatch import DispatchReport
     from paysync_cli.services.engine import Engine, LeftBehind, OpenBank
     from paysync_cli.services.gate import Fair, Gate
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
 
 STOP_WITHIN_S = 10.0
+FINISH_S = 5.0  # for alerts that are under way
 
 log = logging.getLogger("paysync.runtime")
 
@@ -46,12 +53,27 @@ class WorkerRun:
 
 
 class Runtime(Banks):
-    """Store, queue, banks and worker of one process; `close` closes whatever was opened."""
+    """Store, queue, banks and worker of one process; `close` closes whatever was opened.
 
-    async def run_worker(self, *, burst: bool, dispatching: bool, ready: Callable[[str], None]) -> WorkerRun:
+    `counts` is where a worker counts what it does, None for nowhere; `observer` who reads the rest for `/metrics`. Both
+    come from `runtime.metrics`.
+    """
+
+    counts: Counters | None = None
+    observer: Collector | None = None
+
+    async def run_worker(
+        self,
+        *,
+        burst: bool,
+        dispatching: bool,
+        ready: Callable[[str], None],
+        manager: ServiceManager = NOBODY,
+    ) -> WorkerRun:
         """Run a worker until it is stopped or, with `burst`, until nothing is left that can be asked.
 
-        `ready` is called with the worker's name once it is registered and about to take work.
+        `ready` is called with the worker's name once it is registered and about to take work; `manager` hears of its
+        whole life.
         """
         from paysync_cli.queue.worker import ConcurrentWorker
         from paysync_cli.services.engine import Engine
@@ -59,11 +81,16 @@ class Runtime(Banks):
         settings, stopped = self.settings, self.stopped
         banks = self.open_banks(many=True, waits=True)
         gate = self.gate()
-        engine = Engine(self.store, banks, self.clock, stopped, gate, concurrency=settings.concurrency)
+        engine = Engine(
+            self.store, banks, self.clock, stopped, gate, concurrency=settings.concurrency, counts=self.counts
+        )
         name = worker_name()
         leading = self.leading(name)
         stamp = Stamp(settings.home, name)
-        chores = [*self._chores(leading, banks, engine, stopped, gate, dispatching), _stamping(stamp)]
+        alerting = self._alerting(leading, banks)
+        chores = [
+            *self._chores(leading, banks, engine, stopped, gate, dispatching), _alerting(alerting), _stamping(stamp),
+        ]  # fmt: skip
         worker = ConcurrentWorker(
             self.link,
             engine,
@@ -76,14 +103,18 @@ class Runtime(Banks):
         )
         ready(name)
         left: list[LeftBehind] = []
+        telling = asyncio.create_task(manager.tell_of(worker), name="service manager")
         try:
-            await worker.run(burst)
+            with english():
+                await worker.run(burst)
             if burst:
                 left = await asyncio.to_thread(engine.left_behind)
         finally:
+            telling.cancel()
             stamp.remove()
             engine.close()
             await self.close_banks()
+            await asyncio.to_thread(alerting.finish, FINISH_S)
             with contextlib.suppress(PaysyncError):
                 leading.resign()
         return WorkerRun(name, worker.ended, worker.stopped_by, worker.cut_short, tuple(left))
@@ -99,11 +130,12 @@ class Runtime(Banks):
     ) -> list[Chore]:
         from paysync_cli.queue.worker import Chore
         from paysync_cli.services.gate import gated
+        from paysync_cli.services.telling import Teller
         from paysync_cli.services.worker import Probing, Sweeping
 
         every = timedelta(seconds=self.settings.sync_interval_s)
         through_gate = {name: replace(bank, bank=gated(bank.bank, gate)) for name, bank in banks.items()}
-        sweeping = Sweeping(self.store, through_gate, self.clock, stopped, leading, every)
+        sweeping = Sweeping(self.store, through_gate, self.clock, stopped, leading, every, Teller(self.counts))
         probing = Probing(self.store, banks, gate, stopped)
         chores = [Chore("lead", leading.run), Chore("sweep", sweeping.run), Chore("probe", probing.run)]
         if dispatching and engine is not None:
@@ -114,7 +146,8 @@ class Runtime(Banks):
         """Dispatch, lead and sweep without working, for stock workers; until TERM or INT. Errors are waited out."""
         banks, gate = self.open_banks(many=False, waits=True), self.gate()
         leading = self.leading(worker_name())
-        chores = self._chores(leading, banks, None, self.stopped, gate, dispatching=False)
+        alerting = self._alerting(leading, banks)
+        chores = [*self._chores(leading, banks, None, self.stopped, gate, dispatching=False), _alerting(alerting)]
         dispatching = self.dispatching(self.stopped, gate)
 
         async def dispatch_and_listen() -> float:
@@ -127,13 +160,15 @@ class Runtime(Banks):
         tasks = [asyncio.create_task(self._patiently(chore.name, chore.run)) for chore in chores]
         tasks.append(asyncio.create_task(self._patiently("dispatch", dispatch_and_listen)))
         try:
-            await stop.wait()
+            with english():
+                await stop.wait()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
             gate.close()
             await self.close_banks()
+            await asyncio.to_thread(alerting.finish, FINISH_S)
             with contextlib.suppress(PaysyncError):
                 leading.resign()
 
@@ -146,7 +181,14 @@ class Runtime(Banks):
             return self.dispatching(self.stopped, gate).once()
         finally:
             gate.close()
+            self._alerting(leading, {}).finish(FINISH_S)
             leading.resign()
+
+    def _alerting(self, leading: Leading, banks: Mapping[str, OpenBank]) -> Alerting:
+        from paysync_cli.runtime import alerts
+
+        alerts.tell_if_deaf(self.settings)
+        return alerts.alerting(self, leading, banks)
 
     async def _patiently(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         """Run a step again and again; no error ends it."""
@@ -157,7 +199,8 @@ class Runtime(Banks):
                 wait_s = 0.0
             except Exception as error:
                 trouble = None if isinstance(error, PaysyncError) else error
-                log.warning("%s: %s", name, error, exc_info=trouble, extra={"event_name": "dispatch_error"})
+                log.warning("%s: %s", name, error, exc_info=trouble,
+                            extra={"event_name": "dispatch_error", "loop": name})  # fmt: skip
                 wait_s = min(max(wait_s * 2, 0.2), 5.0)
                 await asyncio.sleep(wait_s)
                 if self.embedded is not None and isinstance(error, RedisUnavailable):
@@ -179,10 +222,13 @@ class Runtime(Banks):
         """Dispatch as recurring work."""
         from paysync_cli.services.worker import Dispatching
 
-        return Dispatching(self.store, self.queue, self.database_id, self.scopes, self.clock, stopped, gate, fair)
+        return Dispatching(
+            self.store, self.queue, self.database_id, self.scopes, self.clock, stopped, gate, fair, self.counts
+        )
 
     def leading(self, owner: str) -> Leading:
         """The leader's work: whoever gets the lease does it for all."""
+        from paysync_cli.services.telling import Teller
         from paysync_cli.services.worker import Leading
 
         zones = [bank.timezone for bank in self.settings.banks.values()]
@@ -195,6 +241,7 @@ class Runtime(Banks):
             cleanup=self._daily_cleanup,
             cleanup_at=self.settings.cleanup_at,
             zone=zones[0] if zones else ZoneInfo("America/La_Paz"),
+            teller=Teller(self.counts),
         )
 
     def _daily_cleanup(self, now: datetime) -> None:
@@ -213,6 +260,15 @@ class Runtime(Banks):
             owner=self.who,
             patience=self.clock.span(PATIENCE_S),
         )
+
+
+def _alerting(alerting: Alerting) -> Chore:
+    from paysync_cli.queue.worker import Chore
+
+    async def run() -> float:
+        return await asyncio.to_thread(alerting.round)
+
+    return Chore("alerts", run)
 
 
 def _stamping(stamp: Stamp) -> Chore:

@@ -19,5 +19,10 @@ def note_bug(bank: str, error: BaseException) -> str:
     if frames:
         told += f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}"
     stack = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    log.error("the adapter of bank %s failed: %s", bank, told, extra={"event_name": "adapter_error", "stack": stack})
+    log.error(
+        "the adapter of bank %s failed: %s",
+        bank,
+        told,
+        extra={"event_name": "adapter_error", "bank": bank, "stack": stack},
+    )
     return told

@@ -13,7 +13,8 @@ from datetime import datetime
 from paysync_cli.errors import PaysyncError
 from paysync_cli.payments.status import Priority
 from paysync_cli.queue.client import Pushed, QueueClient
-from paysync_cli.queue.names import JobName
+from paysync_cli.queue.names import QUEUES, JobName
+from paysync_cli.services.telling import Counts
 from paysync_cli.store import qrs
 from paysync_cli.store.database import Database
 
@@ -48,7 +49,12 @@ class DispatchReport:
 
 
 def dispatch(
-    store: Database, queue: QueueClient, database_id: str, scopes: Sequence[Scope], now: datetime
+    store: Database,
+    queue: QueueClient,
+    database_id: str,
+    scopes: Sequence[Scope],
+    now: datetime,
+    counts: Counts | None = None,
 ) -> DispatchReport:
     """Move what is due. Raises RedisUnavailable or DatabaseUnavailable; rows already taken go back to the plan."""
     waiting, under_way = _look(store, scopes)
@@ -58,6 +64,8 @@ def dispatch(
         return DispatchReport(0, min((at for _scope, _priority, at in waiting), default=None), busy)
     taken = _take(store, due, queue.room(QUEUE_BOUND), now)
     _push(store, queue, database_id, taken)
+    if counts is not None:
+        counts.dispatched(taken)
     waiting, _under_way = _look(store, scopes)
     return DispatchReport(len(taken), min((at for _scope, _priority, at in waiting), default=None), busy)
 
@@ -103,8 +111,9 @@ def _push(store: Database, queue: QueueClient, database_id: str, taken: Sequence
         with store.write() as tx:
             qrs.put_back(tx, [(due.id, due.seq) for due in taken])
         raise
-    for due in taken:
+    for due in taken if log.isEnabledFor(logging.INFO) else ():
         log.info(
             "%s: check added to the %s queue", due.qr_id, due.priority.value,
-            extra={"event_name": "check_added", "qr_id": due.qr_id, "job_id": JobName(due.id, due.seq).id},
+            extra={"event_name": "check_added", "qr_id": due.qr_id, "bank": due.bank, "seq": due.seq,
+                   "job_id": JobName(due.id, due.seq).id, "queue": QUEUES[due.priority]},
         )  # fmt: skip

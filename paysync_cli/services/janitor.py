@@ -4,6 +4,7 @@ failed attempt. Redis may be wiped at any moment: within seconds all is as it sh
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +12,10 @@ from datetime import datetime, timedelta
 from paysync_cli.payments.qr import Qr
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.names import JobName
-from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, record
+from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, Witness, record
 from paysync_cli.store import leases, qrs
-from paysync_cli.store.database import Database, slices
+from paysync_cli.store.alerts import AlertKind, raise_alert
+from paysync_cli.store.database import Database, Tx, slices
 from paysync_cli.store.leases import Lease
 
 PATIENCE_S = 15.0  # after dispatch, before a missing job is believed to be lost (real seconds)
@@ -52,7 +54,13 @@ def find_orphans(store: Database, queue: QueueClient, now: datetime, patience: t
 
 
 def recover(
-    store: Database, queue: QueueClient, judge: Judge, *, patience: timedelta, lease: Lease | None = None
+    store: Database,
+    queue: QueueClient,
+    judge: Judge,
+    *,
+    patience: timedelta,
+    lease: Lease | None = None,
+    witness: Witness | None = None,
 ) -> JanitorReport:
     """Mend the orphans. With `lease`, change nothing once it is lost."""
     _forget_recorded(store, queue)
@@ -64,10 +72,11 @@ def recover(
         if lease is not None and not leases.still_held(tx, lease):
             return JanitorReport(0, 0)
         put_back = qrs.put_back(tx, [(qr.id, qr.plan.seq) for qr in absent], lease=lease)
+        _alert(tx, [*(absent if put_back else ()), *lost], judge.now)
     if lost:
         # Before the record: a trace left behind would show the job as started for ever.
         queue.forget([_name(qr) for qr in lost])
-    ended = _record_lost(store, lost, judge, lease)
+    ended = _record_lost(store, lost, judge, lease, witness)
     recorded = len(ended)
     given_up = [one for one in ended if one.how == "failed"]
     _show_given_up(queue, given_up)
@@ -77,6 +86,13 @@ def recover(
             extra={"event_name": "janitor", "put_back": put_back, "lost": recorded},
         )  # fmt: skip
     return JanitorReport(put_back, recorded)
+
+
+def _alert(tx: Tx, abandoned: Sequence[Qr], now: datetime) -> None:
+    """It is mended; yet a worker died or Redis lost what it was given, and somebody should know."""
+    for bank, n in sorted(Counter(qr.bank for qr in abandoned).items()):
+        example = next(qr.qr_id for qr in abandoned if qr.bank == bank)
+        raise_alert(tx, AlertKind.CHECKS_ABANDONED, bank, example, now, count=n)
 
 
 def _forget_recorded(store: Database, queue: QueueClient) -> None:
@@ -100,10 +116,12 @@ def _is_over(name: JobName, qr: Qr | None) -> bool:
     return qr is None or qr.status.final or qr.plan.seq != name.seq
 
 
-def _record_lost(store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None) -> list[Recorded]:
+def _record_lost(
+    store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None, witness: Witness | None
+) -> list[Recorded]:
     """Record the failed attempts of those rows that still wait for theirs."""
     asked = [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=Failure("attempt", WORKER_LOST, LOST)) for qr in lost]
-    recorded = [one for some in slices(asked) for one in record(store, some, judge, lease=lease)]
+    recorded = [one for some in slices(asked) for one in record(store, some, judge, lease=lease, witness=witness)]
     return [one for one in recorded if one.outcome == WORKER_LOST]
 
 

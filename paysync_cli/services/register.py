@@ -15,7 +15,8 @@ from paysync_cli.payments.qr import Answer, Payment, Plan, Qr
 from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, due_query_at, first_plan, quiet_status
 from paysync_cli.payments.status import BankStatus, PlanState, Priority, Status
 from paysync_cli.services.sweep import NOBODYS_SEQ, payment_from_detail
-from paysync_cli.services.sync import Asked, Judge, record_in
+from paysync_cli.services.sync import Asked, Judge, Recorded, record_in
+from paysync_cli.services.telling import tell_news, tell_registered
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, ledger, qrs
 from paysync_cli.store.database import Database, Tx
@@ -103,6 +104,7 @@ def enqueue(
     for chunk in _chunks(requests):
         with store.write() as tx:
             items += _enqueue_chunk(tx, chunk, call)
+        call.tell()
     return EnqueueReport(tuple(items))
 
 
@@ -148,7 +150,8 @@ def as_registered(new: qrs.NewQr) -> Qr:
 class _Call:
     """One call of `enqueue`. A wish holds once for each QR: `answered` are those it was applied to.
 
-    `paid` are the known rows that money is booked for.
+    `paid` are the known rows that money is booked for; `registered` and `adopted` what is to be logged once the chunk
+    is committed: new QRs, and what the payments that came before them made of them.
     """
 
     bank: str
@@ -158,6 +161,17 @@ class _Call:
     wish: Wish
     answered: set[str] = field(default_factory=set)
     paid: set[int] = field(default_factory=set)
+    registered: list[str] = field(default_factory=list)
+    adopted: list[Recorded] = field(default_factory=list)
+
+    def tell(self) -> None:
+        """Log what was committed; a review that this opened is said by the report, and is no line of its own."""
+        tell_registered(self.registered, self.bank)
+        for one in self.adopted:
+            if one.before is not None:
+                tell_news(replace(one, reviews=()), one.before, "list")
+        self.registered.clear()
+        self.adopted.clear()
 
     def look_for_money(self, tx: Tx, known: Mapping[str, Qr]) -> None:
         """Learn which of these rows money is booked for: only an update wants to know."""
@@ -215,6 +229,7 @@ def _enqueue_chunk(tx: Tx, requests: Sequence[Request], call: _Call) -> list[Ite
             for qr_id, row in inserted.items()
         ],
     )
+    call.registered += inserted
     adopted = _adopt_strays(tx, inserted, call)
     # Whoever was registered by somebody else between the two statements, or is named twice, is judged as known.
     again = [qr_id for qr_id, times in ids.items() if qr_id not in before and (qr_id not in inserted or times > 1)]
@@ -249,6 +264,7 @@ def _adopt_strays(tx: Tx, inserted: Mapping[str, int], call: _Call) -> dict[str,
     ]  # fmt: skip
     # News that belongs to no planned check is never jittered.
     recorded = record_in(tx, news, Judge({call.bank: call.rhythm}, call.now, lambda: 0.0, source="list"))
+    call.adopted += recorded
     booked = {(one.asked.qr, movement.bank_transaction_id) for one in recorded for movement in one.booked}
     for stray in strays:
         row = inserted[stray.qr_id]

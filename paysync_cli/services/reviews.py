@@ -12,6 +12,7 @@ from paysync_cli.language import _
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm, without_check
 from paysync_cli.payments.status import Status, may_move
+from paysync_cli.services.telling import tell_transition
 from paysync_cli.store import history, ledger, qrs, reviews
 from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.reviews import Review, Wanted
@@ -81,20 +82,27 @@ def resolve(
     Raises NotFound; RefusedError when the QR cannot take that status: then the review stays open.
     """
     with store.write() as tx:
-        review = _the_one(tx, number)
-        # The QR first, as whoever records a check does: two that wait for each other would never end.
-        qr = _qr_of(tx, review, lock=True)
-        if review.state == reviews.RESOLVED:
-            return _already(review, qr)
-        wanted = None if verdict is Verdict.KEEP else _allowed(review, qr, Status(verdict.value))
-        closed = reviews.resolve(
-            tx, review, resolution=verdict.value, reason=reason, who=who, at=now, qr=qr.id if qr is not None else None
-        )
-        if not closed:
-            return _already(_the_one(tx, number), qr)
-        after = qr if qr is None or wanted is None else _move(tx, qr, wanted, now)
-        _audit(tx, review, verdict, qr, after, reason=reason, who=who, now=now)
-        return ResolveReport(_the_one(tx, number), after, qr.status if qr is not None else None)
+        report = _resolve(tx, number, verdict, reason=reason, who=who, now=now)
+    if not report.already and report.qr is not None and report.before not in (None, report.qr.status):
+        tell_transition(replace(report.qr, status=report.before), report.qr.status.value, CAUSE)
+    return report
+
+
+def _resolve(tx: Tx, number: int, verdict: Verdict, *, reason: str, who: str, now: datetime) -> ResolveReport:
+    review = _the_one(tx, number)
+    # The QR first, as whoever records a check does: two that wait for each other would never end.
+    qr = _qr_of(tx, review, lock=True)
+    if review.state == reviews.RESOLVED:
+        return _already(review, qr)
+    wanted = None if verdict is Verdict.KEEP else _allowed(review, qr, Status(verdict.value))
+    closed = reviews.resolve(
+        tx, review, resolution=verdict.value, reason=reason, who=who, at=now, qr=qr.id if qr is not None else None
+    )
+    if not closed:
+        return _already(_the_one(tx, number), qr)
+    after = qr if qr is None or wanted is None else _move(tx, qr, wanted, now)
+    _audit(tx, review, verdict, qr, after, reason=reason, who=who, now=now)
+    return ResolveReport(_the_one(tx, number), after, qr.status if qr is not None else None)
 
 
 def _the_one(tx: Tx, number: int) -> Review:

@@ -20,10 +20,10 @@ from paysync_cli.payments.qr import Answer, Movement, PaidDay, Payment, Qr, Unre
 from paysync_cli.payments.status import BankStatus, ReviewReason
 from paysync_cli.services.adapter_bugs import note_bug
 from paysync_cli.services.engine import OpenBank
-from paysync_cli.services.sync import Asked, Judge, record
+from paysync_cli.services.sync import Asked, Judge, Witness, record
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, ledger, qrs
-from paysync_cli.store.alerts import AlertKind, raise_alert
+from paysync_cli.store.alerts import AlertKind, begin_state, end_state, raise_alert
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from paysync_cli.store.leases import Lease
@@ -81,14 +81,21 @@ async def sweep(
     luck: Callable[[], float],
     *,
     lease: Lease | None = None,
+    witness: Witness | None = None,
 ) -> SweepReport:
     """Read every day list that is not read complete yet, up to today, bank by bank, and book what is new."""
-    swept = [await _sweep_bank(store, name, bank, clock, luck, lease) for name, bank in banks.items()]
+    swept = [await _sweep_bank(store, name, bank, clock, luck, lease, witness) for name, bank in banks.items()]
     return SweepReport(tuple(swept))
 
 
 async def _sweep_bank(
-    store: Database, name: str, bank: OpenBank, clock: Clock, luck: Callable[[], float], lease: Lease | None
+    store: Database,
+    name: str,
+    bank: OpenBank,
+    clock: Clock,
+    luck: Callable[[], float],
+    lease: Lease | None,
+    witness: Witness | None,
 ) -> BankSwept:
     if not isinstance(bank.bank, ListsPayments):
         return BankSwept(name, (), lists=False)
@@ -106,12 +113,14 @@ async def _sweep_bank(
             break
         judge = Judge({name: bank.rhythm}, clock.now(), luck, source="list")
         try:
-            one = await asyncio.to_thread(book_day, store, name, bank.environment, day, paid, judge, zone, margin)
+            one = await asyncio.to_thread(
+                book_day, store, name, bank.environment, day, paid, judge, zone, margin, witness
+            )
         except UnavailableError:
             raise
         except Exception as failure:  # one element that cannot be kept must not hide the days and banks behind it
             log.error("the list of %s cannot be written: %s", day, failure, exc_info=failure,
-                      extra={"event_name": "sweep_error", "bank": name})  # fmt: skip
+                      extra={"event_name": "sweep_error", "bank": name, "day": day.isoformat()})  # fmt: skip
             error, unbroken = f"{day}: cannot be written: {type(failure).__name__}", False
             continue
         done.append(one)
@@ -167,6 +176,7 @@ def book_day(
     judge: Judge,
     zone: ZoneInfo,
     margin: timedelta,
+    witness: Witness | None = None,
 ) -> DaySwept:
     """Book what this list brings, open the reviews of what cannot be booked. Nothing booked is altered."""
     by_qr: dict[str, list[Payment]] = defaultdict(list)
@@ -186,7 +196,7 @@ def book_day(
                 for qr_id, qr in known.items()
                 if (answer := _news_of(by_qr[qr_id], unreadable[qr_id], movements.get(qr.id, ()), paid.sent_at))
             ]
-            recorded = record(store, news, judge)
+            recorded = record(store, news, judge, witness=witness)
             booked += sum(len(one.booked) for one in recorded)
             reviews += sum(len(one.reviews) for one in recorded)
             unwritten += sum(one.how == "failed" for one in recorded)
@@ -194,7 +204,7 @@ def book_day(
         left = []
         for some in _groups(strangers):
             told = {qr_id: (by_qr[qr_id], unreadable[qr_id]) for qr_id in some}
-            opened, registered = _keep_strays(store, bank, environment, told, judge.now)
+            opened, registered = _keep_strays(store, bank, environment, told, judge)
             reviews += opened
             left += sorted(registered)
     complete = paid.complete and not unwritten and paid.sent_at >= _end(day, zone) + margin
@@ -238,23 +248,27 @@ def _keep_strays(
     bank: str,
     environment: str,
     strangers: Mapping[str, tuple[Sequence[Payment], Sequence[UnreadablePayment]]],
-    now: datetime,
+    judge: Judge,
 ) -> tuple[int, set[str]]:
     """Payments of QRs nobody registered are no movements: each is kept whole in its review.
 
     Returns how many reviews are new, and the QRs that were registered meanwhile: theirs must be booked.
     """
-    opened = 0
+    opened: list[str] = []
     with store.write() as tx:
         bank_rows.lock_registration(tx, bank, environment)
         registered = set(qrs.known(tx, bank, environment, strangers))
         for qr_id, (payments, elements) in strangers.items():
             if qr_id not in registered:
-                for news in _stray_news(payments, elements):
-                    opened += history.open_stray_review(
-                        tx, bank=bank, environment=environment, qr_id=qr_id, news=news, now=now
+                opened += (
+                    qr_id for news in _stray_news(payments, elements)
+                    if history.open_stray_review(
+                        tx, bank=bank, environment=environment, qr_id=qr_id, news=news, now=judge.now
                     )
-    return opened, registered
+                )  # fmt: skip
+        if opened and not judge.rhythm(bank).shared:
+            raise_alert(tx, AlertKind.REVIEW_OPENED, bank, opened[0], judge.now, count=len(opened))
+    return len(opened), registered
 
 
 def _stray_news(payments: Sequence[Payment], elements: Sequence[UnreadablePayment]) -> Iterator[ReviewNews]:
@@ -315,5 +329,6 @@ def _remember(
             return
         missing = reached + timedelta(days=1)
         if now - _end(missing, zone) >= DAY_PATIENCE:
-            message = f"bank {bank}: the list of {missing} is still incomplete: paysync reconcile --date {missing}"
-            raise_alert(tx, AlertKind.DAY_INCOMPLETE, bank, message, now, bucket=missing.isoformat())
+            begin_state(tx, AlertKind.DAY_INCOMPLETE, bank, missing.isoformat(), now)
+        else:
+            end_state(tx, AlertKind.DAY_INCOMPLETE, bank, now)

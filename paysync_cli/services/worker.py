@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from paysync_cli.services.janitor import PATIENCE_S, recover
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sweep import BankSwept, sweep
 from paysync_cli.services.sync import Judge
+from paysync_cli.services.telling import Counts, Teller
 from paysync_cli.store import history, leases, qrs
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
@@ -48,10 +49,11 @@ class Dispatching:
         stopped: Stopped,
         gate: Gate,
         fair: Fair | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self._store, self._queue, self._database_id = store, queue, database_id
         self._scopes, self._clock, self._stopped = scopes, clock, stopped
-        self._gate, self._fair = gate, fair
+        self._gate, self._fair, self._counts = gate, fair, counts
 
     async def run(self) -> float:
         """One round; the seconds until the next one."""
@@ -72,7 +74,7 @@ class Dispatching:
             for scope in self._scopes
             if scope.bank in allowed and scope.bank not in self._stopped.reasons
         ]
-        return dispatch(self._store, self._queue, self._database_id, scopes, self._clock.now())
+        return dispatch(self._store, self._queue, self._database_id, scopes, self._clock.now(), self._counts)
 
     def _wait_s(self, report: DispatchReport) -> float:
         if report.next_at is None:
@@ -121,6 +123,7 @@ class Leading:
     cleanup: Callable[[datetime], None]
     cleanup_at: time | None
     zone: ZoneInfo
+    teller: Teller = field(default_factory=Teller)
     lease: Lease | None = None
 
     async def run(self) -> float:
@@ -135,12 +138,13 @@ class Leading:
         with self.store.write() as tx:
             lease = leases.take(tx, leases.LEADER, self.owner, now, now + self.clock.span(LEASE_S))
         if lease is not None and self.lease is None:
-            log.info("leading from now on", extra={"event_name": "leader", "worker": self.owner})
+            log.info("leading from now on", extra={"event_name": "leader", "worker": self.owner, "fence": lease.fence})
         self.lease = lease
+        self.teller.settle(self.store)
         if lease is None:
             return LEAD_EVERY_S
-        judge = Judge(self.rhythms, now, random.random)
-        recover(self.store, self.queue, judge, patience=self.clock.span(PATIENCE_S), lease=lease)
+        judge, patience = Judge(self.rhythms, now, random.random), self.clock.span(PATIENCE_S)
+        recover(self.store, self.queue, judge, patience=patience, lease=lease, witness=self.teller)
         if self._cleanup_is_due(now):
             self.cleanup(now)
         return LEAD_EVERY_S
@@ -170,13 +174,17 @@ class Sweeping:
     stopped: Stopped
     leading: Leading
     every: timedelta
+    teller: Teller = field(default_factory=Teller)
 
     async def run(self) -> float:
+        await asyncio.to_thread(self.teller.settle, self.store)
         if self.leading.lease is None:
             return LONGEST_SLEEP_S
         await asyncio.to_thread(self.stopped.refresh)
         banks = {name: bank for name, bank in self.banks.items() if name not in self.stopped.reasons}
-        report = await sweep(self.store, banks, self.clock, random.random, lease=self.leading.lease)
+        report = await sweep(
+            self.store, banks, self.clock, random.random, lease=self.leading.lease, witness=self.teller
+        )
         for bank in report.banks:
             if bank.refused:
                 await asyncio.to_thread(self.stopped.heed, bank.bank, bank.error or "")
@@ -189,7 +197,8 @@ class Sweeping:
                         extra={"event_name": "sweep_failed", "bank": bank.bank})  # fmt: skip
         elif bank.lists:
             log.info("sweep of bank %s: %d days read, %d payments booked", bank.bank, len(bank.days), bank.booked,
-                     extra={"event_name": "sweep", "bank": bank.bank, "booked": bank.booked})  # fmt: skip
+                     extra={"event_name": "sweep", "bank": bank.bank, "booked": bank.booked,
+                            "days": len(bank.days)})  # fmt: skip
 
 
 def last_moment(at: time, zone: ZoneInfo, now: datetime) -> datetime:

@@ -64,6 +64,25 @@ def record_checks(tx: Tx, records: Sequence[CheckRecord]) -> None:
         tx.execute(_INSERT_CHECK, [_fields(record) for record in records])
 
 
+def has_check(tx: Tx, record: CheckRecord) -> bool:
+    """Whether this very record is in the history; another question of the same seq has another moment."""
+    query = select(checks.c.id).where(
+        checks.c.qr == record.qr,
+        checks.c.seq == record.seq,
+        checks.c.at == record.at,
+        checks.c.attempt == record.attempt,
+        checks.c.outcome == record.outcome,
+        checks.c.duration_ms == record.duration_ms,
+    )
+    return tx.execute(query).first() is not None
+
+
+def has_transition(tx: Tx, qr: int, at: datetime, new: str) -> bool:
+    """Whether the QR took this status at this moment."""
+    mine = (transitions.c.qr == qr, transitions.c.at == at, transitions.c.new == new)
+    return tx.execute(select(transitions.c.id).where(*mine)).first() is not None
+
+
 def record_transitions(tx: Tx, changes: Sequence[Transition]) -> None:
     if changes:
         rows = [
@@ -140,6 +159,12 @@ def close_stray(tx: Tx, stray: Stray, qr: int, now: datetime, who: str) -> None:
 def count_open_reviews(tx: Tx, bank: str | None = None) -> int:
     query = select(func.count()).select_from(reviews).where(reviews.c.state == "open")
     return tx.execute(query if bank is None else query.where(reviews.c.bank == bank)).scalar_one()
+
+
+def open_reviews_by_reason(tx: Tx) -> dict[tuple[str, str], int]:
+    """How many reviews are open, per bank and reason."""
+    query = select(reviews.c.bank, reviews.c.reason, func.count()).where(reviews.c.state == "open")
+    return {(row[0], row[1]): row[2] for row in tx.execute(query.group_by(reviews.c.bank, reviews.c.reason))}
 
 
 def record_action(

@@ -57,6 +57,7 @@ class NewQr:
 class Due:
     """A row just marked `queued`: what the push to Redis needs."""
 
+    bank: str
     id: int
     seq: int
     qr_id: str
@@ -185,6 +186,11 @@ def replan(tx: Tx, qr: Qr, plan: Plan, *, extra: Mapping[str, Any] | None = None
     return rowcount(tx.execute(statement.values(values))) == 1
 
 
+def note_notice(tx: Tx, qr: Qr, plan: Plan, at: datetime) -> None:
+    """Keep for which moment a notice asked for a check, and the plan that it makes. `qr` is locked by the caller."""
+    tx.execute(update(qrs).where(qrs.c.id == qr.id).values({"notified_at": at, **_plan_values(plan)}))
+
+
 def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datetime, limit: int) -> list[Due]:
     """Mark the longest due rows of one bank and priority as queued, at most `limit`; several may do so at once.
 
@@ -194,7 +200,7 @@ def take_due(tx: Tx, bank: str, environment: str, priority: Priority, now: datet
         "of_bank": bank, "of_environment": environment, "of_priority": priority.rank, "now": now, "at_most": limit,
     }  # fmt: skip
     rows = sorted(tx.execute(_take_due(), values), key=lambda row: row.next_check_at)
-    return [Due(row.id, row.seq, row.qr_id, priority) for row in rows]
+    return [Due(bank, row.id, row.seq, row.qr_id, priority) for row in rows]
 
 
 @lru_cache
@@ -331,6 +337,17 @@ def oldest_due_at(tx: Tx, now: datetime) -> dict[str, datetime]:
     return found
 
 
+def longest_due_at(tx: Tx, bank: str, environment: str, now: datetime) -> datetime | None:
+    """The longest overdue moment of one bank; None when nothing is due. As cheap with millions of rows: it looks at the
+    ends of an index and at what is dispatched.
+    """
+    waiting = next_due_at(tx, bank, environment, ripe=now).values()
+    dispatched = select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(
+        _QUEUED, qrs.c.bank == bank, qrs.c.environment == environment, qrs.c.next_check_at <= now
+    )
+    return min((at for at in (*waiting, tx.execute(dispatched).scalar()) if at is not None), default=None)
+
+
 def check_under_way(tx: Tx, bank: str, environment: str) -> bool:
     """Whether a row of this bank is queued, or a failed attempt of it waits for the next one."""
     query = select(qrs.c.id).where(
@@ -347,7 +364,7 @@ def from_row(row: Row[Any] | tuple[Any, ...]) -> Qr:
         row_id, bank, environment, qr_id, status, amount, currency, account, multi_use,
         issued_at, registered_at, due_at,
         plan_state, next_check_at, priority, seq, checks, max_checks, attempts, free,
-        _queued_at, missing_since, version,
+        _queued_at, missing_since, notified_at, version,
     ) = tuple(row)  # fmt: skip
     return Qr(
         id=row_id,
@@ -374,6 +391,7 @@ def from_row(row: Row[Any] | tuple[Any, ...]) -> Qr:
         ),
         version=version,
         details_missing_since=missing_since,
+        notified_at=notified_at,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,25 @@ def test_ctrl_c_ends_all_inside_their_grace(town: Shop) -> None:
     parent.send_signal(signal.SIGINT)
     assert parent.wait(20) == 0
     assert not any(alive(pid) for pid in children)
+
+
+def test_hup_opens_the_log_file_of_every_process_again(town: Shop) -> None:
+    log = town.home / "paysync.log"
+    worker = town.start("worker", "--processes", "2", env={"PAYSYNC_LOG_FILE": str(log)})
+
+    def pids() -> set[int]:
+        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return {line["worker"] for line in lines if line["event"] == "worker_registered"}
+
+    town.until(lambda: len(pids()) == 2)
+    log.rename(town.home / "paysync.log.1")
+    worker.send_signal(signal.SIGHUP)
+    town.until(log.exists)
+
+    def opened() -> int:
+        """How many of the processes have the new file open."""
+        folders = [Path(f"/proc/{pid}/fd") for pid in (worker.pid, *workers_of(worker))]
+        return [one.resolve() for folder in folders for one in folder.iterdir()].count(log)
+
+    town.until(lambda: opened() == 3)
+    assert town.stop(worker) == 0

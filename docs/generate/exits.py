@@ -1,0 +1,51 @@
+"""What the exit statuses mean: the same numbers everywhere, and what one of them says after a certain command."""
+
+from __future__ import annotations
+
+EXITS = {
+    0: "Done, or nothing to do, or already so; a worker that finished inside its grace on TERM or INT.",
+    1: "Unexpected error.",
+    2: "Wrong use or bad configuration.",
+    3: "Partly done: some items failed, and are listed.",
+    4: "Not found.",
+    5: "Refused: it needs a confirmation, PAYSYNC_READ_ONLY is set, or the state forbids it.",
+    6: "Condition not met: not fit, differences found, the state waited for not reached.",
+    69: "Redis, the database or the bank is unavailable.",
+    75: "Try later: a lock is held, the bank is paused.",
+    124: "The time of --timeout is over.",
+    130: "Cut short by INT (Ctrl-C).",
+    143: "Cut short by TERM.",
+}
+
+OWN_EXITS = {
+    "accounts": {6: "A balance is not the sum of its movements."},
+    "alert test": {2: "No address is set, or Apprise is not installed.", 3: "Some addresses did not take it.",
+                   69: "None did."},
+    "bank test": {6: "The bank answers and refuses our credential.", 69: "The bank does not answer."},
+    "bank unlock": {5: "No reason was given."},
+    "check": {3: "Some QRs could not be asked about; they are listed.", 69: "None could.", 75: "The bank is paused."},
+    "cleanup": {75: "Another cleanup runs; 0 with --skip-if-locked."},
+    "config check": {2: "At least one setting is wrong."},
+    "config init": {5: "The file is there already."},
+    "db upgrade": {5: "Not confirmed: without a terminal it needs --yes."},
+    "demo": {6: "It did not end as its stories tell."},
+    "doctor": {6: "At least one fault."},
+    "enqueue": {3: "A QR is known with other data and stays as it is.",
+                69: "The QRs are registered, and Redis is down: they are asked about when it is back."},
+    "health": {6: "Not fit. With --nagios: 0 ok, 1 warning, 2 critical, 3 unknown."},
+    "hold": {3: "Some of the QRs are not known.", 4: "None of them is."},
+    "import": {2: "A line is bad: nothing was written.",
+               3: "Bad lines were skipped (--on-error skip), or a QR is known with other data."},
+    "purge": {75: "Another purge runs."},
+    "reconcile": {3: "Some banks could not be read.", 6: "The bank's day and our books differ."},
+    "redis stop": {5: "Other paysync processes use it: --yes stops it all the same."},
+    "release": {3: "Some of the QRs are not known.", 4: "None of them is."},
+    "retry": {3: "Some jobs could not be retried; they are listed."},
+    "review resolve": {5: "The QR cannot take that status: the review stays open."},
+    "stats": {69: "Redis is down: the figures of the database are shown."},
+    "sweep": {3: "Some banks could not be read.", 69: "None could.", 75: "The bank is paused."},
+    "wait": {0: "It is completed.", 6: "It is cancelled or expired.", 124: "It is still open."},
+    "worker": {69: "With --burst: what is left is due, and its bank does not answer.",
+               75: "With --burst: what is left is due, and its bank is paused."},
+    "worker-stop": {6: "A worker is still there.", 5: "A worker cannot hear: it is dead."},
+}  # fmt: skip

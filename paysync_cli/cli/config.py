@@ -12,7 +12,7 @@ from paysync_cli.cli.command import command, group
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import Fault
 from paysync_cli.language import _
-from paysync_cli.settings import BankSettings, SettingsFaults
+from paysync_cli.settings import BankSettings, Settings, SettingsFaults
 from paysync_cli.views.config import SettingsCheckView, SettingsView, WrittenView
 
 group("config", help=_("Look at the settings: each value with its origin, and whether all is right."))
@@ -52,10 +52,19 @@ def check(session: Session) -> None:
         faults = [*wrong.faults, *_of_adapters(wrong.banks)]
         session.show(SettingsCheckView(None, wrong.warnings), error=SettingsFaults(faults, (), {}))
         return
-    if faults := _of_adapters(settings.banks):
+    if faults := [*_of_adapters(settings.banks), *_of_alerts(settings)]:
         session.show(SettingsCheckView(None, settings.warnings), error=SettingsFaults(faults, (), {}))
     else:
         session.show(SettingsCheckView(settings, settings.warnings))
+
+
+def _of_alerts(settings: Settings) -> list[Fault]:
+    """Whether alerts can be delivered: Apprise is there and understands each URL. Takes a moment."""
+    if not settings.alert_urls:
+        return []
+    from paysync_cli.runtime.alerts import alert_faults
+
+    return alert_faults(settings)
 
 
 def _of_adapters(banks: Mapping[str, BankSettings]) -> list[Fault]:

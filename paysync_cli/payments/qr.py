@@ -32,7 +32,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Qr:
-    """One charge waited for. `id` is ours (SQL), `qr_id` the bank's; `amount` may be unknown."""
+    """One charge waited for. `id` is ours (SQL), `qr_id` the bank's; `amount` may be unknown.
+
+    `notified_at` is the moment for which the bank's latest notice asked for a check.
+    """
 
     id: int
     bank: str
@@ -49,6 +52,7 @@ class Qr:
     plan: Plan
     version: int = 0
     details_missing_since: datetime | None = None
+    notified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from paysync_cli.payments.status import PlanState, Priority, Status
 PRIORITY_OF = {Status.PENDING: Priority.HIGH, Status.PROCESSING: Priority.MEDIUM, Status.ACTIVE: Priority.LOW}
 
 EXHAUSTED_AT_THE_LATEST = timedelta(days=1)
+NOTICES_TOGETHER = timedelta(seconds=10)  # a QR's notices within this are one check
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Rhythm:
     """How often to ask: everything the settings and the bank's profile say about it.
 
     `jitter` is the largest growth of a delay (0.1 = 10 %); `lists_by_payment_day` says that the bank's day list
-    finds payments without single queries.
+    finds payments without single queries; `shared` that other systems use the credential too, so that payments of QRs
+    unknown here are nothing special.
     """
 
     pending: timedelta = timedelta(minutes=2)
@@ -31,6 +33,7 @@ class Rhythm:
     attempts: int = 3
     backoff: timedelta = timedelta(seconds=2)
     lists_by_payment_day: bool = False
+    shared: bool = False
 
     def delay(self, status: Status) -> timedelta:
         return {Status.PENDING: self.pending, Status.PROCESSING: self.processing, Status.ACTIVE: self.active}[status]
@@ -106,6 +109,29 @@ def after_wait(plan: Plan, until: datetime) -> Plan:
     return replace(plan, state=open_state(plan), next_check_at=until)
 
 
+def after_notice(qr: Qr, now: datetime) -> tuple[Plan, datetime] | None:
+    """The plan after the bank's notice that something happened to this QR, and the moment for which it asks.
+
+    None when the notice changes nothing: the QR is final or held, or a notice of the last seconds has its check.
+    Two payers of a multi-use QR may come as close: their second notice is asked about when those seconds are over. The
+    check costs none of the budget. A row that is dispatched keeps its plan: the moment says that one more is wanted.
+    """
+    if qr.plan.state in (PlanState.DONE, PlanState.HELD):
+        return None
+    at = now
+    if qr.notified_at is not None and now < qr.notified_at + NOTICES_TOGETHER:
+        if not qr.multi_use or now < qr.notified_at:
+            return None
+        at = qr.notified_at + NOTICES_TOGETHER
+    if qr.plan.state is PlanState.QUEUED:
+        return qr.plan, at
+    return _as_noticed(qr.plan, at), at
+
+
+def _as_noticed(plan: Plan, at: datetime) -> Plan:
+    return replace(plan, next_check_at=min(plan.next_check_at or at, at), free=True, priority=Priority.HIGH)
+
+
 def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm, booked: bool = False) -> Plan:
     """The plan when news came from elsewhere (the day list, a lost race): only what the news forces changes.
 
@@ -149,7 +175,10 @@ def _resume(
     # A failed due query (sent_at None, due moment past) waits its normal delay: it must not hammer the bank.
     if unasked_due and due_query is not None and (due_query > now or sent_at is not None):
         at = min(at, max(due_query, now))
-    return replace(plan, state=state, next_check_at=at, priority=PRIORITY_OF[status])
+    plan = replace(plan, state=state, next_check_at=at, priority=PRIORITY_OF[status])
+    if qr.notified_at is not None and sent_at is not None and sent_at < qr.notified_at:
+        return _as_noticed(plan, max(qr.notified_at, now))  # the notice came while this answer was on its way
+    return plan
 
 
 def _exhausted_moment(due_query: datetime | None, status: Status, now: datetime, rhythm: Rhythm) -> datetime:

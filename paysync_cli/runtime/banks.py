@@ -65,6 +65,7 @@ class Banks(Stores):
             attempts=settings.attempts,
             backoff=timedelta(seconds=settings.backoff_s),
             lists_by_payment_day=lists_payments(profile(bank)),
+            shared=bank.foreign_qrs == "count",
         )
 
     @cached_property

@@ -41,6 +41,13 @@ class Stores:
         except NotFound as error:
             raise self._missing(error) from None
 
+    @property
+    def has_database(self) -> bool:
+        """Whether there is one already; so that what is wrong with a command is told before one is made for it."""
+        from paysync_cli.store.database import is_missing
+
+        return not is_missing(self.settings.database_url)
+
     def _missing(self, error: NotFound) -> NotFound:
         """Where one looked, as whom and because of what."""
         return NotFound(
@@ -143,7 +150,7 @@ class Stores:
     def _client(self, link: Link) -> QueueClient:
         from paysync_cli.queue.client import QueueClient
 
-        self._queues.append(QueueClient(link))
+        self._queues.append(QueueClient(link, home=self.settings.home))
         return self._queues[-1]
 
     def _embedded_link(self) -> Link:

@@ -33,20 +33,16 @@ class Outcome(Protocol):
     def reviews(self) -> Sequence[ReviewNews]: ...
 
 
-SENTENCES = {
-    AlertKind.REVIEW_OPENED: "a person must decide: paysync review list",
-    AlertKind.PLAN_EXHAUSTED: "checks are used up and only asked daily from now: paysync list --exhausted",
-    AlertKind.DUE_QUERY_FAILED: "a QR past its due moment could not be asked; it stays open and is asked again",
-    AlertKind.JOB_GIVEN_UP: "a check was given up after its attempts: paysync purge --failed when it is understood",
-    AlertKind.BANK_UNREADABLE: "the bank's answers cannot be read",
-}
-
-
 def raise_for(tx: Tx, recorded: Iterable[Outcome], rhythm_of: Callable[[str], Rhythm], now: datetime) -> None:
     """Raise what these outcomes call for, each kind once per bank and hour with a count."""
-    counts = Counter(found for one in recorded for found in _found(one, rhythm_of, now))
+    counts: Counter[tuple[AlertKind, str]] = Counter()
+    details: dict[tuple[AlertKind, str], str] = {}
+    for one in recorded:
+        for kind, bank in _found(one, rhythm_of, now):
+            counts[kind, bank] += 1
+            details.setdefault((kind, bank), one.before.qr_id if one.before is not None else "")
     for (kind, bank), n in sorted(counts.items()):
-        raise_alert(tx, kind, bank, f"bank {bank}: {SENTENCES[kind]}", now, bucket=hour(now), count=n)
+        raise_alert(tx, kind, bank, details[kind, bank], now, bucket=hour(now), count=n)
 
 
 def _found(one: Outcome, rhythm_of: Callable[[str], Rhythm], now: datetime) -> Iterator[tuple[AlertKind, str]]:

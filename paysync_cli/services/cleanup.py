@@ -1,14 +1,14 @@
 """Cleanup: what is past its time goes. Repeatable; one at a time; what cron runs and the leader once a day.
 
-Three parts: check records of final QRs older than a span, spent RQ jobs beyond their number or age, and dispatched
-rows whose job is nowhere. Never a QR, a movement, a review or a transition.
+Four parts: check records of final QRs older than a span, alerts that are long over, spent RQ jobs beyond their number
+or age, and dispatched rows whose job is nowhere. Never a QR, a movement, a review or a transition.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,11 +19,12 @@ from paysync_cli.services.janitor import PATIENCE_S, find_orphans, recover
 from paysync_cli.services.lock import LEASE, Lock
 from paysync_cli.services.purge import KINDS, drop_spent
 from paysync_cli.services.sync import Judge
-from paysync_cli.store import history, leases
+from paysync_cli.store import alert_messages, history, leases
 from paysync_cli.store.database import Database
 
 NAME = "cleanup"  # of the lease and of the recorded run
 CHECKS_KEPT = timedelta(days=30)
+ALERTS_KEPT = timedelta(days=30)  # after they were over
 STEP = 500  # check records in one transaction: a worker's writes wait milliseconds
 PATIENCE = timedelta(seconds=PATIENCE_S)
 
@@ -49,6 +50,7 @@ class CleanupReport:
     orphans: Tally | None
     dry_run: bool
     redis_error: RedisUnavailable | None = None
+    alerts: Tally = Tally(0)
 
     @property
     def outcome(self) -> str:
@@ -78,15 +80,17 @@ def preview_cleanup(
     """What `cleanup` would do now, by the same questions; changes nothing and needs no lock."""
     with store.read() as tx:
         checks = Tally(history.spent_checks(tx, now - older_than))
+        told = Tally(alert_messages.forgettable(tx, now - ALERTS_KEPT))
     if not isinstance(queue, QueueClient):
-        return CleanupReport(checks, None, None, None, dry_run=True, redis_error=queue)
+        return CleanupReport(checks, None, None, None, dry_run=True, redis_error=queue, alerts=told)
     try:
         completed = Tally(_past_their_time(queue, "completed", keep_completed).matched)
         failed = Tally(_past_their_time(queue, "failed", keep_failed).matched)
         orphans = find_orphans(store, queue, now, patience)
     except RedisUnavailable as error:
-        return CleanupReport(checks, None, None, None, dry_run=True, redis_error=error)
-    return CleanupReport(checks, completed, failed, Tally(len(orphans.absent) + len(orphans.lost)), dry_run=True)
+        return CleanupReport(checks, None, None, None, dry_run=True, redis_error=error, alerts=told)
+    lost = Tally(len(orphans.absent) + len(orphans.lost))
+    return CleanupReport(checks, completed, failed, lost, dry_run=True, alerts=told)
 
 
 def cleanup(
@@ -111,7 +115,9 @@ def cleanup(
     lock = Lock(store, NAME, owner, now, _locked, timer)
     try:
         checks = _forget_checks(lock, now - older_than, progress)
+        told = _forget_alerts(lock, now - ALERTS_KEPT, progress)
         report = _clean_redis(lock, queue, checks, (keep_completed, keep_failed), judge, patience, progress)
+        report = replace(report, alerts=told)
         with lock.step() as tx:
             history.record_run(tx, NAME, lock.now(), report.outcome, _detail(report))
     finally:
@@ -145,6 +151,17 @@ def _forget_checks(lock: Lock, before: datetime, progress: Callable[[int], None]
         progress(step)
         if after is None:
             return Tally(removed, removed)
+
+
+def _forget_alerts(lock: Lock, before: datetime, progress: Callable[[int], None]) -> Tally:
+    removed, step = 0, STEP
+    while step >= STEP:
+        with lock.step() as tx:
+            step = alert_messages.forget(tx, before, STEP)
+        removed += step
+        if step:
+            progress(step)
+    return Tally(removed, removed)
 
 
 def _clean_redis(
@@ -185,5 +202,5 @@ def _past_their_time(queue: QueueClient, kind: str, keep: int) -> Spent:
 
 
 def _detail(report: CleanupReport) -> dict[str, int | None]:
-    parts = {name: getattr(report, name) for name in ("checks", "completed", "failed", "orphans")}
+    parts = {name: getattr(report, name) for name in ("checks", "completed", "failed", "orphans", "alerts")}
     return {name: None if tally is None else tally.removed for name, tally in parts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from paysync_cli.errors import PaysyncError
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.queue.client import QueueClient, WorkerSeen
 from paysync_cli.queue.gate import BankGate, BreakerSeen
-from paysync_cli.store import banks, history, leases, qrs
+from paysync_cli.store import alert_messages, alerts, banks, history, leases, qrs
 from paysync_cli.store.database import Database, Tx
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ class CleanupSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Alerts that some address lacks, the first of them from `oldest_at`; `error` is why one failed lately."""
+
+    count: int = 0
+    oldest_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """What SQL says, all of one moment. With a bank named, everything but leader and cleanup is that bank's."""
 
@@ -81,6 +90,7 @@ class Books:
     reviews_open: int
     leader: str | None
     last_cleanup: CleanupSeen | None
+    alerts: Undelivered = field(default_factory=Undelivered)
 
     def total(self, status: Status) -> int:
         return sum(bank.statuses[status] for bank in self.banks)
@@ -181,7 +191,13 @@ def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None, l
         reviews_open=history.count_open_reviews(tx, bank),
         leader=lease.owner if lease is not None and lease.until > now else None,
         last_cleanup=CleanupSeen(*run) if run is not None else None,
+        alerts=_undelivered(tx),
     )
+
+
+def _undelivered(tx: Tx) -> Undelivered:
+    failing = alert_messages.failing(tx)
+    return Undelivered(*alerts.undelivered(tx), failing[0].error if failing else None)
 
 
 def _banks(

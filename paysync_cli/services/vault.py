@@ -304,7 +304,7 @@ class SharedVault:
         log.error("%s", text, extra={"event_name": "login_unanswered", "bank": self._bank})
         try:
             with self._store.write() as tx:
-                raise_alert(tx, AlertKind.BANK_UNAVAILABLE, self._bank, text, now)
+                raise_alert(tx, AlertKind.BANK_UNAVAILABLE, self._bank, message, now)
         except DatabaseUnavailable as error:
             log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
 

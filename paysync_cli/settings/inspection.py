@@ -21,13 +21,15 @@ _SECRET_KEYS = frozenset(name for key in KEYS if key.secret for name in key.vari
 @dataclass(frozen=True, slots=True)
 class SettingsFacts:
     """`shadowed`: names in `.env` that the environment says otherwise; `local`: which of PLACES the working folder
-    decided; `exposed`: `.env` holds secrets and every user may read it.
+    decided; `local_banks`: its files, each with the banks that are set there; `exposed`: `.env` holds secrets and every
+    user may read it.
     """
 
     warnings: tuple[Fault, ...]
     files: tuple[Path, ...]
     shadowed: tuple[str, ...] = ()
     local: tuple[tuple[str, Origin], ...] = ()
+    local_banks: tuple[tuple[Path, tuple[str, ...]], ...] = ()
     dotenv: Path | None = None
     exposed: bool = False
 
@@ -46,11 +48,21 @@ def inspect(settings: Settings, environ: Mapping[str, str] | None = None, cwd: P
             sorted(name for name, text in written.items() if environ.get(name, text).strip() != text.strip())
         ),
         local=tuple((key, settings.origins[key]) for key in PLACES if _is_local(settings.origins.get(key), folder)),
+        local_banks=tuple(_local_banks(settings, folder).items()),
         dotenv=found,
         exposed=found is not None
         and any(_is_secret(*pair) for pair in written.items())
         and bool(found.stat().st_mode & stat.S_IROTH),
     )
+
+
+def _local_banks(settings: Settings, folder: Path) -> dict[Path, tuple[str, ...]]:
+    """By file of the working folder, the banks of which some key is set there."""
+    found: dict[Path, dict[str, None]] = {}
+    for key, origin in settings.origins.items():
+        if key.startswith("banks.") and _is_local(origin, folder) and origin.path is not None:
+            found.setdefault(origin.path, {})[key.split(".")[1]] = None
+    return {path: tuple(banks) for path, banks in found.items()}
 
 
 def _is_local(origin: Origin | None, folder: Path) -> bool:

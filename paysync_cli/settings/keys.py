@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 from paysync_cli.payments.money import CURRENCIES
 from paysync_cli.settings.database_url import read_database_url
 from paysync_cli.settings.durations import parse_duration, parse_rate, parse_share, parse_time_of_day
@@ -154,14 +154,14 @@ def _key(name: str, read: Reader, default: str | None, about: str, *, field: str
 
 
 KEYS: tuple[Key, ...] = (
-    _key("home", _file, None, _("Folder of the embedded Redis, the SQLite file and lock files.")),
+    _key("home", _file, None, mark("Folder of the embedded Redis, the SQLite file and lock files.")),
     Key(
         "redis_url",
         "redis_url",
         ("PAYSYNC_REDIS_URL", "REDIS_URL"),
         _text(read_redis_url),
         None,
-        _("Redis; without it an embedded server in the home folder."),
+        mark("Redis; without it an embedded server in the home folder."),
         secret=True,
     ),
     Key(
@@ -170,10 +170,10 @@ KEYS: tuple[Key, ...] = (
         ("PAYSYNC_DATABASE_URL", "DATABASE_URL"),
         read_database_url,
         None,
-        _("The books; without it a SQLite file in the home folder."),
+        mark("The books; without it a SQLite file in the home folder."),
         secret=True,
     ),
-    _key("redis_server", _file, None, _("Server binary of the embedded Redis.")),
+    _key("redis_server", _file, None, mark("Server binary of the embedded Redis.")),
     # The one variable without a prefix: the name that users of the queue know. A plain number counts minutes.
     Key(
         "payment_sync_interval",
@@ -181,89 +181,104 @@ KEYS: tuple[Key, ...] = (
         ("PAYMENT_SYNC_INTERVAL",),
         _span(plain_unit="m"),
         "5",
-        _("Between two readings of the bank's day list; a plain number counts minutes."),
+        mark("Between two readings of the bank's day list; a plain number counts minutes."),
     ),
-    _key("concurrency", _whole(1, 10_000), "5", _("Checks in flight in one worker process.")),
-    _key("attempts", _whole(1, 100), "3", _("Tries of one check while the bank cannot be asked.")),
-    _key("backoff", _span(), "2s", _("Wait before the second try; doubles with each one."), field="backoff_s"),
-    _key("max_checks", _whole(1, 100_000), "20", _("Regular checks of one QR.")),
-    _key("delay_pending", _span(), "2m", _("Until a pending QR is asked again."), field="delay_pending_s"),
-    _key("delay_processing", _span(), "5m", _("Until a processing QR is asked again."), field="delay_processing_s"),
-    _key("delay_active", _span(), "15m", _("Until an active QR is asked again."), field="delay_active_s"),
+    _key("concurrency", _whole(1, 10_000), "5", mark("Checks in flight in one worker process.")),
+    _key("attempts", _whole(1, 100), "3", mark("Tries of one check while the bank cannot be asked.")),
+    _key("backoff", _span(), "2s", mark("Wait before the second try; doubles with each one."), field="backoff_s"),
+    _key("max_checks", _whole(1, 100_000), "20", mark("Regular checks of one QR.")),
+    _key("delay_pending", _span(), "2m", mark("Until a pending QR is asked again."), field="delay_pending_s"),
+    _key("delay_processing", _span(), "5m", mark("Until a processing QR is asked again."), field="delay_processing_s"),
+    _key("delay_active", _span(), "15m", mark("Until an active QR is asked again."), field="delay_active_s"),
     _key(
         "pending_window",
         _span(zero=True),
         "10m",
-        _("How long after its issue an unpaid QR is pending."),
+        mark("How long after its issue an unpaid QR is pending."),
         field="pending_window_s",
     ),
     _key(
         "due_margin",
         _span(zero=True),
         "2m",
-        _("How long after its due moment a QR is asked for the last time."),
+        mark("How long after its due moment a QR is asked for the last time."),
         field="due_margin_s",
     ),
-    _key("jitter", _text(parse_share), "10%", _("By how much a delay may grow; 0 switches it off.")),
-    _key("keep_completed", _whole(0, 1_000_000), "100", _("Completed jobs kept to look at.")),
-    _key("keep_failed", _whole(0, 1_000_000), "50", _("Failed jobs kept to look at.")),
+    _key("jitter", _text(parse_share), "10%", mark("By how much a delay may grow; 0 switches it off.")),
+    _key("keep_completed", _whole(0, 1_000_000), "100", mark("Completed jobs kept to look at.")),
+    _key("keep_failed", _whole(0, 1_000_000), "50", mark("Failed jobs kept to look at.")),
     _key(
         "shutdown_grace",
         _span(zero=True),
         "30s",
-        _("How long a stopping worker waits for checks in flight."),
+        mark("How long a stopping worker waits for checks in flight."),
         field="shutdown_grace_s",
     ),
-    _key("cleanup_at", _text(parse_time_of_day), "02:00", _("Daily cleanup, in the bank's zone; off for none.")),
-    _key("default_bank", _text(_bank_name), None, _("The bank meant when none is named; needed with several.")),
-    _key("log_level", _one_of("debug", "info", "warning", "error"), "info", _("debug, info, warning or error.")),
-    _key("log_format", _one_of("text", "json"), None, _("text or json; without it text on a terminal, else json.")),
-    _key("log_file", _file, None, _("Log file, reopened on HUP; without it standard error.")),
-    _key("tz", _text(parse_zone), None, _("Zone in which people see times; without it the machine's.")),
-    _key("lang", _text(_language), None, _("Language for people: en or es.")),
-    _key("alert_urls", _text(_alert_urls), "", _("Where alerts go: Apprise URLs, separated by spaces."), secret=True),
+    _key("cleanup_at", _text(parse_time_of_day), "02:00", mark("Daily cleanup, in the bank's zone; off for none.")),
+    _key("default_bank", _text(_bank_name), None, mark("The bank meant when none is named; needed with several.")),
+    _key("log_level", _one_of("debug", "info", "warning", "error"), "info", mark("debug, info, warning or error.")),
+    _key("log_format", _one_of("text", "json"), None, mark("text or json; without it text on a terminal, else json.")),
+    _key("log_file", _file, None, mark("Log file, reopened on HUP; without it standard error.")),
+    _key("tz", _text(parse_zone), None, mark("Zone in which people see times; without it the machine's.")),
+    _key("lang", _text(_language), None, mark("Language for people: en or es.")),
+    _key(
+        "alert_urls", _text(_alert_urls), "", mark("Where alerts go: Apprise URLs, separated by spaces."), secret=True
+    ),
+    _key(
+        "alert_cooldown",
+        _span(zero=True),
+        "1h",
+        mark("Until more of the same is told again, with the count so far."),
+        field="alert_cooldown_s",
+    ),
     _key(
         "ping_url",
         _text(_ping_url),
         None,
-        _("Called after a command of cron succeeded (healthchecks.io ...): one URL for each line of the crontab."),
+        mark("Called after a command of cron succeeded (healthchecks.io ...): one URL for each line of the crontab."),
         secret=True,
     ),
-    _key("serve_token", _text(str.strip), None, _("Token for `paysync serve`."), secret=True),
-    _key("read_only", _flag, "false", _("Refuse every change.")),
+    _key("serve_token", _text(str.strip), None, mark("Token for `paysync serve`."), secret=True),
+    _key("read_only", _flag, "false", mark("Refuse every change.")),
 )
 
 # The keys every bank has; all others belong to its adapter.
 BANK_KEYS: tuple[Key, ...] = tuple(
     Key(name, field, (), read, default, about)
     for name, field, read, default, about in (
-        ("adapter", "adapter", _text(_bank_name), None, _("Which adapter speaks to it; without it the bank's name.")),
-        ("base_url", "base_url", _text(_base_url), None, _("Address of its interface. Needed.")),
-        ("environment", "environment", _ENVIRONMENTS, "production", _("production or certification.")),
-        ("timezone", "timezone", _text(parse_zone), "America/La_Paz", _("Zone of its days.")),
-        ("currency", "currency", _text(_currency), "BOB", _("Currency of a QR that names none.")),
-        ("account", "account", _text(str.strip), "", _("Account of a QR that names none.")),
-        ("due_margin", "due_margin_s", _span(zero=True), None, _("As above, for this bank.")),
-        ("rate", "rate_per_s", _text(parse_rate), "10/s", _("Requests per second, of all workers together.")),
-        ("concurrency", "concurrency", _whole(1, 10_000), "20", _("Requests in flight, of all workers together.")),
+        (
+            "adapter",
+            "adapter",
+            _text(_bank_name),
+            None,
+            mark("Which adapter speaks to it; without it the bank's name."),
+        ),
+        ("base_url", "base_url", _text(_base_url), None, mark("Address of its interface. Needed.")),
+        ("environment", "environment", _ENVIRONMENTS, "production", mark("production or certification.")),
+        ("timezone", "timezone", _text(parse_zone), "America/La_Paz", mark("Zone of its days.")),
+        ("currency", "currency", _text(_currency), "BOB", mark("Currency of a QR that names none.")),
+        ("account", "account", _text(str.strip), "", mark("Account of a QR that names none.")),
+        ("due_margin", "due_margin_s", _span(zero=True), None, mark("As above, for this bank.")),
+        ("rate", "rate_per_s", _text(parse_rate), "10/s", mark("Requests per second, of all workers together.")),
+        ("concurrency", "concurrency", _whole(1, 10_000), "20", mark("Requests in flight, of all workers together.")),
         (
             "foreign_qrs",
             "foreign_qrs",
             _one_of("review", "count"),
             "review",
-            _("Payments of QRs that are not ours: review, or count when others share the credential."),
+            mark("Payments of QRs that are not ours: review, or count when others share the credential."),
         ),
-        ("client_cert", "client_cert", _file, None, _("Our certificate for mutual TLS, a PEM file.")),
-        ("client_key", "client_key", _file, None, _("Its private key, a PEM file that nobody else can read.")),
-        ("ca_bundle", "ca_bundle", _file, None, _("Whose certificates are trusted, instead of the usual ones.")),
-        ("verify_tls", "verify_tls", _flag, "true", _("false only in certification: trust any certificate.")),
+        ("client_cert", "client_cert", _file, None, mark("Our certificate for mutual TLS, a PEM file.")),
+        ("client_key", "client_key", _file, None, mark("Its private key, a PEM file that nobody else can read.")),
+        ("ca_bundle", "ca_bundle", _file, None, mark("Whose certificates are trusted, instead of the usual ones.")),
+        ("verify_tls", "verify_tls", _flag, "true", mark("false only in certification: trust any certificate.")),
     )
 )
 
 # An adapter's keys that may be shown; every other one is taken for a secret.
 SHOWN_BANK_OPTIONS = frozenset(
     ("username", "user", "merchant", "branch", "service", "scope", "client_id", "token_url", "token_auth")
-)
+) | {"notice_username"}
 
 # Others that are nobody's misspelling, however near they come to a key that every bank has.
 USUAL_BANK_SECRETS = frozenset(("password", "aes_key", "api_key", "token", "client_secret"))

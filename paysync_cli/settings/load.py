@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from paysync_cli.errors import Fault, SettingsError, UsageError
-from paysync_cli.language import _, ngettext
+from paysync_cli.language import _, code_of, ngettext
 from paysync_cli.settings import sources
 from paysync_cli.settings.banks import holds_secret, is_bank_variable, read_banks
 from paysync_cli.settings.database_url import sqlite_url
@@ -64,6 +64,20 @@ def load_settings(
     elif read_files:
         loader.open_toml_files()
     return loader.settings()
+
+
+def read_language(config_file: Path | None = None) -> str | None:
+    """What the files say about the language alone, the strongest first. Nothing is judged here: a file that is wrong
+    is told by `load_settings`.
+    """
+    loader = _Loader({}, {}, _working_folder(), sources.Folders.of_this_user())
+    loader.open_environment(dotenv=True)
+    if config_file is not None:
+        loader.open_toml(config_file, OriginKind.PROJECT_FILE)
+    else:
+        loader.open_toml_files()
+    raw = loader.raw(_OF_NAME["lang"])
+    return None if raw is None else code_of(raw.text)
 
 
 def select_bank(settings: Settings, name: str | None = None) -> BankSettings:
@@ -154,14 +168,15 @@ class _Loader:
         )
 
     def _value(self, key: Key) -> Any:
-        raw = self._raw(key)
+        raw = self.raw(key)
         if raw is not None:
             self.reading.note_raw(key, raw)
             return self.reading.value(key, raw)
         self.reading.note_default(key.name, key.default or None)
         return None if key.default is None else key.read(key.default, None)
 
-    def _raw(self, key: Key) -> Raw | None:
+    def raw(self, key: Key) -> Raw | None:
+        """The text of the strongest source that has the key."""
         if key.name in self.options:
             option = Origin(OriginKind.OPTION, f"--{key.name.replace('_', '-')}")
             return Raw(self.options[key.name], option, self.cwd)

@@ -12,6 +12,7 @@ _GUESSABLE = 12  # shorter parts of a path are words such as `ping`
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)//", re.ASCII)
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?![^\s:@/]*:?\*\*\*@)[^\s'\"<>]*@")
+_HOST_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9._-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]*\](:[0-9]{1,5})?", re.ASCII)
 _SHOWN_PARAMETERS = frozenset(
     "application_name channel_binding connect_timeout db host keepalives port protocol schema service_name"
@@ -67,6 +68,21 @@ def secrets_of_ping_url(url: str) -> frozenset[str]:
     """What is secret of it: all of it, and every part of its path that is long enough to be one."""
     parts = re.split(r"[/?#&=]", url.partition("://")[2].partition("/")[2])
     return passwords_in(url) | {url} | {part for part in parts if len(part) >= _GUESSABLE}
+
+
+def secrets_of_alert_url(url: str) -> frozenset[str]:
+    """What is secret of an Apprise URL: all of it, and every part that may be a token, wherever it stands: some
+    services have it in the host's place.
+    """
+    parts = re.split(r"[/?#&=:@]", url.partition("://")[2])
+    tokens = {part for part in parts if len(part) >= _GUESSABLE and not _HOST_NAME.fullmatch(part)}
+    return passwords_in(url) | {url} | tokens | {unquote(token) for token in tokens}
+
+
+def mask_alert_url(url: str) -> str:
+    """Which service it is; all the rest may be a token."""
+    scheme, separator, _rest = url.partition("://")
+    return f"{scheme}://{MASK}" if separator else MASK
 
 
 def redact(text: str, secrets: Collection[str]) -> str:

@@ -107,6 +107,7 @@ class Settings:
     tz: ZoneInfo | None  # None: the machine's
     lang: str | None
     alert_urls: tuple[str, ...] = field(repr=False)
+    alert_cooldown_s: float
     ping_url: str | None = field(repr=False)
     serve_token: str | None = field(repr=False)
     read_only: bool

@@ -9,7 +9,15 @@ from typing import Any, Protocol
 
 from paysync_cli.language import _
 from paysync_cli.settings.keys import Key
-from paysync_cli.settings.masking import MASK, mask_ping_url, mask_url, passwords_in, secrets_of_ping_url
+from paysync_cli.settings.masking import (
+    MASK,
+    mask_alert_url,
+    mask_ping_url,
+    mask_url,
+    passwords_in,
+    secrets_of_alert_url,
+    secrets_of_ping_url,
+)
 from paysync_cli.settings.model import Entry, Origin, OriginKind
 from paysync_cli.settings.sources import Findings, read_secret_file, secret_path
 
@@ -100,9 +108,8 @@ class Reading:
             self.note(key.name, mask_url(text), raw.origin)
         elif key.name == "alert_urls":
             pieces = text.replace(",", " ").split()
-            self.keep_secret(*pieces)
-            shown = " ".join(f"{piece.partition('://')[0]}://{MASK}" if "://" in piece else MASK for piece in pieces)
-            self.note(key.name, shown, raw.origin)
+            self.keep_secret(*(secret for piece in pieces for secret in secrets_of_alert_url(piece)))
+            self.note(key.name, " ".join(map(mask_alert_url, pieces)), raw.origin)
         elif key.name == "ping_url":
             self.keep_secret(*secrets_of_ping_url(text))
             self.note(key.name, mask_ping_url(text) if "://" in text else MASK, raw.origin)

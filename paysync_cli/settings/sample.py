@@ -48,6 +48,9 @@ def sample_file() -> str:
         '# username = "..."',
         '# password_file = "/etc/paysync/baneco.password"',
         '# aes_key_file = "/etc/paysync/baneco.aes"',
+        "# " + _("How it proves that a notice is its own (`paysync serve --notify`): a part of the address that it is"),
+        "# " + _("given, which is a bearer token too; or notice_username and notice_password."),
+        '# notice_secret_file = "/etc/paysync/baneco.notice"',
     ]
     return "\n".join(lines) + "\n"
 
@@ -77,7 +80,7 @@ def write_sample(file: Path) -> Path:
 
 def _lines(keys: Iterable[Key]) -> Iterable[str]:
     for key in keys:
-        yield f"# {key.about}"
+        yield f"# {_(key.about)}"
         yield f"# {key.name} = {_toml(key.default or _EXAMPLES[key.name])}"
         yield ""
 

@@ -16,7 +16,7 @@ from paysync_cli.store.tokens import read_token, write_token
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One action: when, who, what, on what, why. `qr_id` is the QR's it was about, None for others."""
+    """One action: when, who, what, on what, why. `qr_id` is None where it was about no QR, `bank` where about none."""
 
     id: int
     at: datetime
@@ -27,6 +27,9 @@ class Done:
     bank: str | None
     reason: str | None
     detail: dict[str, Any]
+
+
+_ON_A_BANK = frozenset({"pause", "resume", "limit", "unlock", "reconcile_fix"})  # their object begins with its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,5 @@ def page(tx: Tx, wanted: Wanted) -> tuple[list[Done], str | None]:
 
 
 def _done(row: Any) -> Done:
-    return Done(
-        row.id, row.at, row.who, row.action, row.object, row.qr_id, row.bank, row.reason, json.loads(row.detail)
-    )  # fmt: skip
+    bank = row.bank or (row.object.split("/")[0] if row.action in _ON_A_BANK else None)
+    return Done(row.id, row.at, row.who, row.action, row.object, row.qr_id, bank, row.reason, json.loads(row.detail))

@@ -10,7 +10,7 @@ from sqlalchemy import Row, func, select, update
 
 from paysync_cli.payments.status import PlanState
 from paysync_cli.store import history
-from paysync_cli.store.alerts import AlertKind, raise_alert
+from paysync_cli.store.alerts import AlertKind, begin_state, end_state
 from paysync_cli.store.database import Tx, insert_unless_there, rowcount
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import banks, qrs
@@ -152,8 +152,7 @@ def stop_credential(tx: Tx, bank: str, environment: str, reason: str, now: datet
     running = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_(None)
     if rowcount(tx.execute(update(banks).where(running).values(stopped_at=now, stop_reason=reason))) == 0:
         return False
-    text = f"bank {bank} refused our credential, and nobody asks it any more: {reason}"
-    raise_alert(tx, AlertKind.CREDENTIAL_STOPPED, bank, text, now, bucket=now.isoformat())
+    begin_state(tx, AlertKind.CREDENTIAL_STOPPED, bank, reason, now)
     return True
 
 
@@ -165,6 +164,7 @@ def unlock(tx: Tx, bank: str, environment: str, *, now: datetime, who: str, reas
     stopped = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_not(None)
     if rowcount(tx.execute(update(banks).where(stopped).values(stopped_at=None, stop_reason=None))) == 0:
         return None
+    end_state(tx, AlertKind.CREDENTIAL_STOPPED, bank, now)
     detail = {"stopped_at": before.stopped_at.isoformat(), "stop_reason": before.stop_reason}
     history.record_action(tx, at=now, who=who, action="unlock", what=bank, reason=reason, detail=detail)
     return before

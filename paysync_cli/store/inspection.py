@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from paysync_cli.errors import DatabaseUnavailable, NotFound
 from paysync_cli.store import schema
-from paysync_cli.store.database import Database, where_is
+from paysync_cli.store.database import Database, cause_of, where_is
 from paysync_cli.store.tables import meta
 
 BUSY_MS = 2000
@@ -24,7 +24,8 @@ BUSY_MS = 2000
 class DatabaseFacts:
     """One look at a database. `trouble` is why nothing else is known: `missing`, `unreachable`, `read_only`.
 
-    `version` is its schema, None when paysync never wrote to it. `write_error` is `readonly`, `busy`, or the text.
+    `version` is its schema, None when paysync never wrote to it; `fits`: this paysync works on it. `write_error` is
+    `readonly`, `busy`, or the text.
     `free_bytes` is the room on its disk, None when that is on another machine.
     """
 
@@ -34,6 +35,7 @@ class DatabaseFacts:
     version: str | None = None
     head: str = schema.HEAD
     known: tuple[str, ...] = schema.KNOWN
+    fits: bool = False
     write_error: str | None = None
     disk: str | None = None
     free_bytes: int | None = None
@@ -47,12 +49,13 @@ def inspect(url: str, *, may_write: bool = True) -> DatabaseFacts:
     except NotFound as error:
         return DatabaseFacts(where, "missing", error.message)
     try:
-        version = database.version()
+        version, fits = database.version(), database.fits()
         disk = Path(database.name).absolute().parent if database.is_sqlite else None
         return DatabaseFacts(
             where,
             version=version,
-            write_error=_write_error(database) if may_write and version == schema.HEAD else None,
+            fits=fits,
+            write_error=_write_error(database) if may_write and fits else None,
             disk=None if disk is None else str(disk),
             free_bytes=None if disk is None else shutil.disk_usage(disk).free,
         )
@@ -92,7 +95,7 @@ def _may_be_written(path: Path) -> bool:
 
 def _kind(error: DBAPIError) -> str:
     original = error.orig
-    words = " ".join(str(original).split()).rstrip(".")[:300]
+    words = cause_of(error)
     if isinstance(original, sqlite3.Error):
         code = getattr(original, "sqlite_errorcode", 0) & 0xFF
         known = {sqlite3.SQLITE_READONLY: "readonly", sqlite3.SQLITE_BUSY: "busy", sqlite3.SQLITE_FULL: "full"}

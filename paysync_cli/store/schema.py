@@ -14,6 +14,10 @@ from paysync_cli.store.tables import VERSION_TABLE, meta
 
 HEAD = "0001"
 KNOWN = ("0001",)
+# Older paysyncs that work on this schema too, named by the schema each was made for: a migration that only adds keeps
+# its predecessor here, one that takes away drops it. So hosts are upgraded one after the other, under load.
+SERVES_TOO: tuple[str, ...] = ()
+SERVES_KEY = "schema_serves"  # lives in paysync_meta: the schema itself, then those
 
 
 def current(connection: Connection) -> str | None:
@@ -23,12 +27,21 @@ def current(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
 
 
+def fits(connection: Connection, version: str | None) -> bool:
+    """Whether this paysync works on the schema: its own, or one of a newer paysync that left room for it."""
+    if version is None or version in KNOWN:
+        return version == HEAD
+    served = connection.execute(select(meta.c.value).where(meta.c.key == SERVES_KEY)).scalar()
+    schema, *too = (served or "none").split()
+    return schema == version and HEAD in too
+
+
 def ensure(engine: Engine, *, upgrade: bool) -> None:
-    """Raise SettingsError unless the schema is this version's; with `upgrade` bring an older one up to date first."""
+    """Raise SettingsError unless the schema serves this version; with `upgrade` bring an older one up to date first."""
     with engine.connect() as connection:
         version = current(connection)
-    if version == HEAD:
-        return
+        if fits(connection, version):
+            return
     if version is not None and version not in KNOWN:
         raise SettingsError(
             _("The database has schema {version}, which this paysync does not know (it knows up to {head}).").format(
@@ -61,6 +74,7 @@ def upgrade_to_head(engine: Engine) -> None:
                 return
             _run_alembic(locked)
             _give_identity(locked)
+            _note_whom_it_serves(locked)
 
 
 def _write_ahead(engine: Engine) -> None:
@@ -83,6 +97,11 @@ def _run_alembic(connection: Connection) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _note_whom_it_serves(connection: Connection) -> None:
+    connection.execute(meta.delete().where(meta.c.key == SERVES_KEY))
+    connection.execute(meta.insert().values(key=SERVES_KEY, value=" ".join((HEAD, *SERVES_TOO))))
 
 
 def _give_identity(connection: Connection) -> None:

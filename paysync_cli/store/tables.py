@@ -65,6 +65,7 @@ qrs = Table(
     Column("free", Boolean, nullable=False),
     Column("queued_at", UtcMoment),
     Column("details_missing_since", UtcMoment),
+    Column("notified_at", UtcMoment),
     Column("version", BigInteger, nullable=False),
     UniqueConstraint("bank", "environment", "qr_id"),
     CheckConstraint(f"status IN ('pending', 'processing', 'active', {_FINAL[1:-1]})", name="status"),
@@ -126,6 +127,9 @@ movements = Table(
 Index("ix_paysync_movements_transaction", movements.c.bank_transaction_id, movements.c.bank)
 Index("ix_paysync_movements_amount", movements.c.amount_minor, movements.c.id)
 Index("ix_paysync_movements_booked_at", movements.c.booked_at)
+# With the amounts: a million movements are added up without being read.
+Index("ix_paysync_movements_sums", movements.c.bank, movements.c.account, movements.c.currency,
+      movements.c.amount_minor)  # fmt: skip
 
 accounts = Table(
     "paysync_accounts",
@@ -220,18 +224,65 @@ alerts = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("kind", String(32), nullable=False),
-    Column("bank", String(32), nullable=False),
-    # What is one alert: the hour for those that come in numbers, the object for the others.
+    Column("bank", String(32), nullable=False),  # empty: the whole installation
+    # What is one alert: the hour for those that come in numbers, the moment it began for a state.
     Column("bucket", String(128), nullable=False),
     Column("count", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("detail", Text, nullable=False),
     Column("first_at", UtcMoment, nullable=False),
     Column("last_at", UtcMoment, nullable=False),
+    Column("standing", Boolean, nullable=False),  # a state that lasts
+    Column("recovered_at", UtcMoment),
+    Column("news", Boolean, nullable=False),  # there is something that no message tells yet
+    Column("message", RowId),  # the last one that tells of it
     Column("delivered_at", UtcMoment),
     UniqueConstraint("kind", "bank", "bucket"),
     CheckConstraint("count > 0", name="count"),
 )
 Index("ix_paysync_alerts_first_at", alerts.c.first_at)
+Index("ix_paysync_alerts_standing", alerts.c.kind, alerts.c.bank, unique=True,
+      sqlite_where=text("standing = 1"), postgresql_where=text("standing"))  # fmt: skip
+Index("ix_paysync_alerts_news", alerts.c.id, sqlite_where=text("news = 1"), postgresql_where=text("news"))
+
+alert_messages = Table(
+    "paysync_alert_messages",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("bank", String(32), nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since_at", UtcMoment, nullable=False),
+    Column("until_at", UtcMoment),
+    Column("at", UtcMoment, nullable=False),
+    Column("delivered_at", UtcMoment),  # to every address there is
+    CheckConstraint("event IN ('raised', 'recovered', 'passed')", name="event"),
+)
+_undelivered = text("delivered_at IS NULL")
+Index("ix_paysync_alert_messages_undelivered", alert_messages.c.id,
+      sqlite_where=_undelivered, postgresql_where=_undelivered)  # fmt: skip
+Index("ix_paysync_alert_messages_kind", alert_messages.c.kind, alert_messages.c.bank, alert_messages.c.at)
+Index("ix_paysync_alert_messages_at", alert_messages.c.at)
+
+alert_deliveries = Table(
+    "paysync_alert_deliveries",
+    metadata,
+    Column("message", RowId, ForeignKey("paysync_alert_messages.id"), primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("claimed_until", UtcMoment, nullable=False),  # meanwhile nobody else sends it there
+    Column("delivered_at", UtcMoment),
+)
+
+# An address that failed lately; the key is a hash of its URL, which is a secret.
+alert_channels = Table(
+    "paysync_alert_channels",
+    metadata,
+    Column("channel", String(32), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("next_try_at", UtcMoment, nullable=False),
+    Column("error", Text, nullable=False),
+)
 
 leases = Table(
     "paysync_leases",

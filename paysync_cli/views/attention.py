@@ -71,6 +71,13 @@ def _all(report: StatsReport) -> Iterator[Notice]:
             books.reviews_open,
         )
         yield Notice("reviews_open", text.format(n=books.reviews_open))
+    if books.alerts.error is not None and books.alerts.count:
+        text = ngettext(
+            "{n} alert is not delivered: run `paysync alert test` ({reason})",
+            "{n} alerts are not delivered: run `paysync alert test` ({reason})",
+            books.alerts.count,
+        )
+        yield Notice("alerts_undelivered", text.format(n=books.alerts.count, reason=books.alerts.error))
     exhausted = books.in_state(PlanState.EXHAUSTED)
     if exhausted:
         text = ngettext(

@@ -25,6 +25,7 @@ class CleanupView(View):
             "completed": _counts(report.completed),
             "failed": _counts(report.failed),
             "orphans": _counts(report.orphans),
+            "alerts": _counts(report.alerts),
         }
 
     def human(self, page: Page) -> None:
@@ -34,6 +35,7 @@ class CleanupView(View):
             (_("completed jobs"), report.completed),
             (_("failed jobs"), report.failed),
             (_("lost checks, planned again"), report.orphans),
+            (_("old alerts"), report.alerts),
         )
         page.table(
             [_("What"), Column(_("Would go") if report.dry_run else _("Done"), right=True)],
@@ -54,7 +56,8 @@ class CleanupSkippedView(View):
     reason: str
 
     def data(self) -> object:
-        return {"skipped": True, "dry_run": False, "checks": None, "completed": None, "failed": None, "orphans": None}
+        parts = ("checks", "completed", "failed", "orphans", "alerts")
+        return {"skipped": True, "dry_run": False, **dict.fromkeys(parts)}
 
     def human(self, page: Page) -> None:
         page.line(_("Skipped. {reason}").format(reason=self.reason))
@@ -81,6 +84,7 @@ class LastCleanupView(View):
                     (_("completed jobs"), detail.get("completed")),
                     (_("failed jobs"), detail.get("failed")),
                     (_("lost checks, planned again"), detail.get("orphans")),
+                    (_("old alerts"), detail.get("alerts")),
                 ]
             )
         if last.running is not None:

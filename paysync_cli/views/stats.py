@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from paysync_cli.language import _, ngettext
+from paysync_cli.language import _, ngettext, pgettext
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.queue.client import WorkerSeen
 from paysync_cli.services.stats import BankFigures, StatsReport
@@ -41,6 +41,11 @@ class StatsView(View):
             "workers": [_worker(worker) for worker in report.workers],
             "leader": books.leader,
             "banks": [_bank(bank) for bank in books.banks],
+            "alerts": {
+                "undelivered": books.alerts.count,
+                "oldest_at": books.alerts.oldest_at,
+                "error": books.alerts.error,
+            },
             "last_cleanup": None if books.last_cleanup is None else asdict(books.last_cleanup),
             "redis": _redis(report.server),
             "warnings": [{"code": notice.code, "message": notice.message} for notice in notices(report)],
@@ -140,7 +145,7 @@ class StatsView(View):
             pairs.append((_("bank"), _bank_words(books.banks[0])))
         page.fields([*pairs, (_("database"), self.report.where.get("database"))])
         if len(books.banks) > 1:
-            heads = (_("Rate"), _("Open"), _("Due"), _("Longest due"))
+            heads = (_("Rate"), _("Open"), pgettext("how many", "Due"), _("Longest due"))
             page.table(
                 [_("Bank"), _("State"), *(Column(head, right=True) for head in heads)],
                 (_bank_cells(bank) for bank in books.banks),
@@ -168,6 +173,8 @@ def _worker(worker: WorkerSeen) -> dict[str, object]:
 
 
 def _worker_words(worker: WorkerSeen) -> str:
+    if worker.killed:
+        return _("{name} was killed").format(name=worker.name)
     if not worker.alive:
         age = worker.heartbeat_age_s
         return _("{name} silent for {span}").format(name=worker.name, span="?" if age is None else span(age))

@@ -48,15 +48,79 @@ def upgrade() -> None:
         sa.Column("bank", sa.String(length=32), nullable=False),
         sa.Column("bucket", sa.String(length=128), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("first_at", UtcMoment(), nullable=False),
         sa.Column("last_at", UtcMoment(), nullable=False),
+        sa.Column("standing", sa.Boolean(), nullable=False),
+        sa.Column("recovered_at", UtcMoment(), nullable=True),
+        sa.Column("news", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("delivered_at", UtcMoment(), nullable=True),
         sa.CheckConstraint("count > 0", name=op.f("ck_paysync_alerts_count")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_paysync_alerts")),
         sa.UniqueConstraint("kind", "bank", "bucket", name=op.f("uq_paysync_alerts_kind_bank_bucket")),
     )
     op.create_index("ix_paysync_alerts_first_at", "paysync_alerts", ["first_at"], unique=False)
+    op.create_index(
+        "ix_paysync_alerts_standing",
+        "paysync_alerts",
+        ["kind", "bank"],
+        unique=True,
+        sqlite_where=sa.text("standing = 1"),
+        postgresql_where=sa.text("standing"),
+    )
+    op.create_index(
+        "ix_paysync_alerts_news",
+        "paysync_alerts",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("news = 1"),
+        postgresql_where=sa.text("news"),
+    )
+    op.create_table(
+        "paysync_alert_messages",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("bank", sa.String(length=32), nullable=False),
+        sa.Column("event", sa.String(length=16), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("since_at", UtcMoment(), nullable=False),
+        sa.Column("until_at", UtcMoment(), nullable=True),
+        sa.Column("at", UtcMoment(), nullable=False),
+        sa.Column("delivered_at", UtcMoment(), nullable=True),
+        sa.CheckConstraint("event IN ('raised', 'recovered', 'passed')", name=op.f("ck_paysync_alert_messages_event")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_paysync_alert_messages")),
+    )
+    op.create_index(
+        "ix_paysync_alert_messages_undelivered",
+        "paysync_alert_messages",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("delivered_at IS NULL"),
+        postgresql_where=sa.text("delivered_at IS NULL"),
+    )
+    op.create_index("ix_paysync_alert_messages_kind", "paysync_alert_messages", ["kind", "bank", "at"], unique=False)
+    op.create_index("ix_paysync_alert_messages_at", "paysync_alert_messages", ["at"], unique=False)
+    op.create_table(
+        "paysync_alert_deliveries",
+        sa.Column("message", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("claimed_until", UtcMoment(), nullable=False),
+        sa.Column("delivered_at", UtcMoment(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["message"], ["paysync_alert_messages.id"], name=op.f("fk_paysync_alert_deliveries_message")
+        ),
+        sa.PrimaryKeyConstraint("message", "channel", name=op.f("pk_paysync_alert_deliveries")),
+    )
+    op.create_table(
+        "paysync_alert_channels",
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("next_try_at", UtcMoment(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_paysync_alert_channels")),
+    )
     op.create_table(
         "paysync_leases",
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -95,6 +159,7 @@ def upgrade() -> None:
         sa.Column("free", sa.Boolean(), nullable=False),
         sa.Column("queued_at", UtcMoment(), nullable=True),
         sa.Column("details_missing_since", UtcMoment(), nullable=True),
+        sa.Column("notified_at", UtcMoment(), nullable=True),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
             "(plan_state <> 'queued') OR (queued_at IS NOT NULL)",
@@ -209,6 +274,9 @@ def upgrade() -> None:
         "ix_paysync_movements_transaction", "paysync_movements", ["bank_transaction_id", "bank"], unique=False
     )
     op.create_index("ix_paysync_movements_amount", "paysync_movements", ["amount_minor", "id"], unique=False)
+    op.create_index(
+        "ix_paysync_movements_sums", "paysync_movements", ["bank", "account", "currency", "amount_minor"], unique=False
+    )
     op.create_table(
         "paysync_reviews",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -20,9 +20,11 @@ from typing import Self
 
 from paysync_cli.errors import InputError, RedisUnavailable, RefusedError, UnavailableError
 from paysync_cli.language import _
-from paysync_cli.payments.money import to_text
 from paysync_cli.runtime import Runtime
+from paysync_cli.services.standing import QrStatus, standing
 from paysync_cli.settings import Settings, load_settings, select_bank
+
+__all__ = ["Enqueued", "PaySync", "QrStatus"]
 
 WORKER_ENDS_WITHIN_S = 60.0
 READY = b"ready\n"  # what `paysync worker --with-parent` says once it takes work
@@ -41,24 +43,6 @@ class Enqueued:
     queued: bool
     next_check_at: datetime | None
     detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QrStatus:
-    """Where a QR stands. Amounts are text in the currency's major unit; moments are aware, in UTC."""
-
-    qr_id: str
-    bank: str
-    status: str
-    final: bool
-    amount: str | None
-    currency: str
-    paid: str
-    account: str
-    due_at: datetime | None
-    next_check_at: datetime | None
-    plan_state: str
-    checks: int
 
 
 class PaySync:
@@ -133,27 +117,7 @@ class PaySync:
 
     def status(self, qr_id: str, *, bank: str | None = None) -> QrStatus:
         """Where a QR stands now, by our books. Raises NotFound; UsageError when several banks know the id."""
-        from paysync_cli.services.inspect import find_one
-        from paysync_cli.store import ledger
-
-        store = self._runtime.store
-        qr = find_one(store, qr_id, bank)
-        with store.read() as tx:
-            paid = ledger.paid(tx, [qr.id]).get(qr.id, 0)
-        return QrStatus(
-            qr_id=qr.qr_id,
-            bank=qr.bank,
-            status=qr.status.value,
-            final=qr.status.final,
-            amount=None if qr.amount is None else to_text(qr.amount, qr.currency),
-            currency=qr.currency,
-            paid=to_text(paid, qr.currency),
-            account=qr.account,
-            due_at=qr.due_at,
-            next_check_at=qr.plan.next_check_at,
-            plan_state=qr.plan.state.value,
-            checks=qr.plan.checks,
-        )
+        return standing(self._runtime.store, qr_id, bank)
 
     @contextlib.contextmanager
     def worker(self, concurrency: int = 5) -> Iterator[subprocess.Popen[bytes]]:

@@ -7,6 +7,9 @@ how they fit together.
   question.
 - What went wrong: `Unavailable`, `Throttled`, `Refused`, `Unreadable`, `Unknown`, all of them `BankError`; for settings
   that cannot be right `SettingsError` with one `Fault` for each thing that is wrong.
+- The bank's notices of payments: `Notices` (the methods), a `Notice` and what becomes of it, `NoticeFate`, its answer
+  `NoticeReply`; `notice_object`, `notice_ids` and `json_reply` make them, `NOTICE_KEYS` and `notice_problems` judge the
+  settings.
 - Asking: `exchange` sends one request and returns a `Reply`; `Session` and `Token` keep a login from becoming a loop,
   `FixedCredential` keeps a refused key from being tried again; `TokenVault` and `MemoryVault` are where they look.
 - Reading: `parse_json`, `decimal_number`, `whole_number`, `identifier`, `compact_json`, and `to_minor` with its
@@ -37,6 +40,17 @@ if TYPE_CHECKING:
         Unreadable,
     )
     from paysync_cli.banks.http import Reply, exchange
+    from paysync_cli.banks.notices import (
+        NOTICE_KEYS,
+        Notice,
+        NoticeFate,
+        NoticeReply,
+        Notices,
+        json_reply,
+        notice_ids,
+        notice_object,
+        notice_problems,
+    )
     from paysync_cli.banks.session import FixedCredential, MemoryVault, Session, Token
     from paysync_cli.banks.wire import (
         compact_json,
@@ -53,6 +67,7 @@ if TYPE_CHECKING:
     from paysync_cli.payments.status import BankStatus
 
 __all__ = [
+    "NOTICE_KEYS",
     "PROTOCOL",
     "Answer",
     "Ask",
@@ -66,6 +81,10 @@ __all__ = [
     "ListsPayments",
     "MemoryVault",
     "MoneyError",
+    "Notice",
+    "NoticeFate",
+    "NoticeReply",
+    "Notices",
     "PaidDay",
     "Payment",
     "Pings",
@@ -84,6 +103,10 @@ __all__ = [
     "decimal_number",
     "exchange",
     "identifier",
+    "json_reply",
+    "notice_ids",
+    "notice_object",
+    "notice_problems",
     "parse_json",
     "printable",
     "quoted",
@@ -98,6 +121,7 @@ _PLACES = (
     "paysync_cli.payments.money",
     "paysync_cli.errors",
     "paysync_cli.banks.wire",
+    "paysync_cli.banks.notices",
     "paysync_cli.banks.session",
     "paysync_cli.banks.http",
 )  # the light ones first

@@ -19,6 +19,16 @@ from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unknown, Unr
 from paysync_cli.banks.bearer import BearerCalls, jwt_lifetime_s, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import Reply, exchange
+from paysync_cli.banks.notices import (
+    NOTICE_KEYS,
+    Notice,
+    NoticeFate,
+    NoticeReply,
+    json_reply,
+    notice_ids,
+    notice_object,
+    notice_problems,
+)
 from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
 from paysync_cli.banks.session import Token
 from paysync_cli.banks.wire import compact_json, decimal_number, identifier, quoted, whole_number
@@ -27,7 +37,7 @@ from paysync_cli.payments.qr import Answer, Ask, PaidDay, Payment, UnreadablePay
 from paysync_cli.payments.status import BankStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 LOGIN = "/api/authentication/authenticate"
 STATUS = "/api/qrsimple/v2/statusQR/"
@@ -48,6 +58,8 @@ class BanecoBank:
 
     One object belongs to one event loop; its checks may run in parallel and share one token.
     """
+
+    notice_paths = ("", "/api/qrsimple/notifyPaymentQR")
 
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
         validate_options(profile)
@@ -87,6 +99,18 @@ class BanecoBank:
     async def ping(self) -> None:
         """Ask for today's list and drop it: changes nothing at the bank. Raises BankError."""
         await self.paid_on(self._tools.now().astimezone(self.profile.timezone).date())
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The QR of the one payment in a `notifyPaymentQR`. Raises Unreadable."""
+        payment = notice_object(notice).get("payment")
+        return notice_ids(payment.get("qrId") if isinstance(payment, dict) else None)
+
+    def notice_reply(self, fate: NoticeFate) -> NoticeReply:
+        """The bank's envelope; it repeats a notice that was not taken, ten times within seconds."""
+        code, message = {NoticeFate.TAKEN: (0, ""), NoticeFate.UNREADABLE: (1, "unreadable notice")}.get(
+            fate, (99, "try again")
+        )
+        return json_reply({"responseCode": code, "message": message}, 503 if fate is NoticeFate.TRY_AGAIN else 200)
 
     async def _log_in(self) -> Token:
         """Ask for a token, once. A readable answer without one is Refused; no readable answer is Unavailable."""
@@ -147,7 +171,8 @@ def validate_options(profile: BankProfile) -> None:
 def _problems(profile: BankProfile) -> Iterable[str]:
     yield from address_problems(profile.base_url)
     yield from missing_keys(profile, "username", "password")
-    yield from unknown_keys(profile, "username", "password", "aes_key")
+    yield from unknown_keys(profile, "username", "password", "aes_key", *NOTICE_KEYS)
+    yield from notice_problems(profile)
     aes_key = profile.options.get("aes_key", "")
     if not aes_key:
         yield _("aes_key is missing")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -17,7 +17,17 @@ from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unreadable
 from paysync_cli.banks.bearer import BearerCalls, Called, jwt_lifetime_s, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import MAX_BODY, Reply, exchange
-from paysync_cli.banks.options import address_problems, missing_keys, refuse
+from paysync_cli.banks.notices import (
+    NOTICE_KEYS,
+    Notice,
+    NoticeFate,
+    NoticeReply,
+    json_reply,
+    notice_ids,
+    notice_object,
+    notice_problems,
+)
+from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
 from paysync_cli.banks.session import Token
 from paysync_cli.banks.wire import compact_json, decimal_number, moment, quoted, whole_number
 from paysync_cli.payments.qr import Answer, Ask, Payment, UnreadablePayment
@@ -45,10 +55,18 @@ class BnbBank:
     One object belongs to one event loop; its checks may run in parallel and share one token.
     """
 
+    notice_paths = ("",)
+
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
+        keys = ("account_id", "authorization_id")
         refuse(
             profile,
-            [*address_problems(profile.base_url), *missing_keys(profile, "account_id", "authorization_id")],
+            [
+                *address_problems(profile.base_url),
+                *missing_keys(profile, *keys),
+                *unknown_keys(profile, *keys, *NOTICE_KEYS),
+                *notice_problems(profile),
+            ],
         )
         self.profile = profile
         self._tools = tools
@@ -72,6 +90,17 @@ class BnbBank:
     async def ping(self) -> None:
         """Ask for the list of the QRs issued today and drop it: changes nothing at the bank. Raises BankError."""
         await self._fetch(self._tools.now().astimezone(self.profile.timezone).date())
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The QR of a `ReceiveNotification`, which is unsigned. Raises Unreadable."""
+        found = notice_object(notice)
+        return notice_ids(found.get("QRId", found.get("qrId")))
+
+    def notice_reply(self, fate: NoticeFate) -> NoticeReply:
+        """`success` as the bank has it."""
+        message = {NoticeFate.TAKEN: "OK", NoticeFate.UNREADABLE: "unreadable notice"}.get(fate, "try again")
+        status = 503 if fate is NoticeFate.TRY_AGAIN else 200
+        return json_reply({"success": fate is NoticeFate.TAKEN, "message": message}, status)
 
     async def _details(
         self, ask: Ask, paid_since: datetime

@@ -40,6 +40,15 @@ MAX_BODY = 4 * 1024 * 1024  # bytes of an answer, before and after decompression
 PLAIN_TLS = Tls()
 MAX_RETRY_AFTER_S = 3600.0  # longer is asked again after an hour: one wrong header must not silence a bank for days
 
+_BROKEN = (  # of httpx and aiohttp: cut while the request or its answer was under way
+    "ClientOSError",
+    "ClientPayloadError",
+    "ConnectionResetError",
+    "ReadError",
+    "RemoteProtocolError",
+    "ServerDisconnectedError",
+    "WriteError",
+)
 _TIMEOUTS = (
     "TimeoutError", "ReadTimeout", "WriteTimeout", "PoolTimeout", "SocketTimeoutError", "ConnectionTimeoutError",
 )  # fmt: skip
@@ -288,7 +297,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
     name = type(error).__name__
-    return "timed out" if name in _TIMEOUTS else f"failed ({name})"
+    if name in _TIMEOUTS:
+        return "timed out"
+    return "the connection broke" if name in _BROKEN else f"failed ({name})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

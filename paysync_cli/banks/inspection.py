@@ -48,7 +48,7 @@ def inspect(base_url: str, tls: Tls) -> LineFacts:
     except ssl.SSLCertVerificationError as error:
         return LineFacts(place, "certificate", error.verify_message, ours_end_at=ours)
     except ssl.SSLError as error:
-        return LineFacts(place, "refused_tls", error.reason or str(error), ours_end_at=ours)
+        return LineFacts(place, "refused_tls", (error.reason or "TLS").replace("_", " ").lower(), ours_end_at=ours)
     except OSError as error:
         return LineFacts(place, "unreachable", error.strerror or str(error) or type(error).__name__, ours_end_at=ours)
 

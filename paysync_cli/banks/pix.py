@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,7 +19,17 @@ from paysync_cli.banks.base import BankProfile, BankTools, Refused, Throttled, U
 from paysync_cli.banks.bearer import BearerCalls, Called, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import Reply, exchange
-from paysync_cli.banks.options import address_problems, missing_keys, refuse
+from paysync_cli.banks.notices import (
+    NOTICE_KEYS,
+    Notice,
+    NoticeFate,
+    NoticeReply,
+    json_reply,
+    notice_ids,
+    notice_object,
+    notice_problems,
+)
+from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
 from paysync_cli.banks.session import Token
 from paysync_cli.banks.wire import compact_json, decimal_number, identifier, moment, quoted, whole_number
 from paysync_cli.language import _
@@ -28,6 +38,7 @@ from paysync_cli.payments.status import BankStatus
 
 CURRENCY = "BRL"
 SCOPE = "cob.read pix.read"
+ERRORS = "https://pix.bcb.gov.br/api/v2/error/"
 
 STATUSES = {
     "ATIVA": BankStatus.UNPAID,
@@ -59,6 +70,8 @@ class PixBank:
 
     QRs are registered under their txid. One object belongs to one event loop; its checks may run in parallel.
     """
+
+    notice_paths = ("/pix", "")
 
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
         refuse(profile, _problems(profile))
@@ -110,6 +123,24 @@ class PixBank:
         today = self._tools.now().astimezone(self.profile.timezone).date()
         list_ = _List(*_window(today, self.profile, self._tools.now()))
         self._answer_of(await self._calls.send("GET", self._page_url(list_, 1)))
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The charges of the payments and returns in a webhook's call; none for transfers without a charge. Raises
+        Unreadable.
+        """
+        elements = notice_object(notice).get("pix")
+        if not isinstance(elements, list) or not all(isinstance(one, dict) for one in elements):
+            raise Unreadable("a notice without a list of payments")
+        charges = [one["txid"] for one in elements if not _is_no_qr(one)]
+        return notice_ids(*charges) if charges else ()
+
+    def notice_reply(self, fate: NoticeFate) -> NoticeReply:
+        """200 is all that the standard wants; what is wrong is a problem document (RFC 7807)."""
+        if fate is NoticeFate.TAKEN:
+            return json_reply({})
+        name, status = {NoticeFate.UNREADABLE: ("RequisicaoInvalida", 400)}.get(fate, ("ServicoIndisponivel", 503))
+        problem = {"type": f"{ERRORS}{name}", "title": name, "status": status}
+        return json_reply(problem, status, "application/problem+json")
 
     async def _read_page(self, list_: _List) -> None:
         called = await self._calls.send("GET", self._page_url(list_, PAGE), max_body=MAX_LIST_BODY - list_.size)
@@ -220,7 +251,10 @@ class _List:
 def _problems(profile: BankProfile) -> Iterator[str]:
     options = profile.options
     yield from address_problems(profile.base_url)
-    yield from missing_keys(profile, "client_id", "client_secret", "token_url")
+    needed = ("client_id", "client_secret", "token_url")
+    yield from missing_keys(profile, *needed)
+    yield from unknown_keys(profile, *needed, "scope", "token_auth", *NOTICE_KEYS)
+    yield from notice_problems(profile)
     if options.get("token_url"):
         yield from address_problems(options["token_url"], "token_url")
         plain = urlsplit(options["token_url"]).scheme == "http" and profile.base_url.startswith("https")

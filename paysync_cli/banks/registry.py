@@ -20,6 +20,7 @@ from paysync_cli.language import _
 GROUP = "paysync.banks"
 
 _METHODS = {"check": True, "paid_on": False, "ping": False}  # of the protocol: name -> must be there
+_PLAIN_METHODS = ("noticed", "notice_reply")  # they ask nobody anything
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ def _problem_of(loaded: object) -> str | None:
             return _("offers no {method}()").format(method=method)
         if found is not None and not inspect.iscoroutinefunction(found):
             return _("has a {method}() that is not async").format(method=method)
+    for method in _PLAIN_METHODS:
+        if inspect.iscoroutinefunction(getattr(loaded, method, None)):
+            return _("has a {method}() that is async").format(method=method)
     return None
 
 

@@ -7,9 +7,11 @@ import binascii
 import hmac
 import json
 import os
+from collections.abc import Iterator
 from hashlib import sha256
 
 from paysync_cli.banks.base import BankProfile
+from paysync_cli.banks.notices import NOTICE_KEYS
 
 NONCE_BYTES = 12
 MAX_SEALED = 32 * 1024  # bytes; what is longer is nothing we wrote
@@ -28,7 +30,7 @@ class Seal:
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        facts: list[object] = [profile.name, profile.environment, profile.base_url, sorted(profile.options.items())]
+        facts: list[object] = [profile.name, profile.environment, profile.base_url, sorted(_of_the_credential(profile))]
         facts += [profile.tables] if profile.tables else []
         secret = HKDF(SHA256(), 96, salt, _LABEL).derive(json.dumps(facts, sort_keys=True, default=str).encode())
         self._cipher = AESGCM(secret[:32])
@@ -58,6 +60,11 @@ class Seal:
 
     def _label(self) -> bytes:
         return _LABEL + self.fingerprint.encode()
+
+
+def _of_the_credential(profile: BankProfile) -> Iterator[tuple[str, str]]:
+    """The adapter's keys without those of the notices, which only the web server may know."""
+    return ((key, value) for key, value in profile.options.items() if key not in NOTICE_KEYS)
 
 
 def _mac(key: bytes, message: bytes) -> str:

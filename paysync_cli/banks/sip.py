@@ -6,13 +6,23 @@ So the QR's own amount is booked under that number (`books_qr_amount`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unreadable
 from paysync_cli.banks.bearer import BearerCalls, Called, jwt_lifetime_s, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import exchange
-from paysync_cli.banks.options import address_problems, missing_keys, refuse
+from paysync_cli.banks.notices import (
+    NOTICE_KEYS,
+    Notice,
+    NoticeFate,
+    NoticeReply,
+    json_reply,
+    notice_ids,
+    notice_object,
+    notice_problems,
+)
+from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
 from paysync_cli.banks.session import Token
 from paysync_cli.banks.wire import compact_json, decimal_number, moment, printable, quoted
 from paysync_cli.payments.qr import Answer, Ask, Payment, UnreadablePayment
@@ -42,10 +52,19 @@ class SipBank:
     """
 
     books_qr_amount = True
+    notice_paths = ("",)
 
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
-        needed = missing_keys(profile, "username", "password", "api_key", "service_key")
-        refuse(profile, [*address_problems(profile.base_url), *needed])
+        keys = ("username", "password", "api_key", "service_key")
+        refuse(
+            profile,
+            [
+                *address_problems(profile.base_url),
+                *missing_keys(profile, *keys),
+                *unknown_keys(profile, *keys, *NOTICE_KEYS),
+                *notice_problems(profile),
+            ],
+        )
         self.profile = profile
         self._tools = tools
         self._base_url = profile.base_url.rstrip("/")
@@ -76,6 +95,17 @@ class SipBank:
         reply = (await self._send(NO_ALIAS)).reply
         if reply.status != 200 or not isinstance(reply.json_object().get("codigo"), str):
             raise Unreadable(f"{reply.describe()}: not an answer")
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The alias of a callback. Raises Unreadable."""
+        return notice_ids(notice_object(notice).get("alias"))
+
+    def notice_reply(self, fate: NoticeFate) -> NoticeReply:
+        """The gateway's own envelope."""
+        code, message = {NoticeFate.TAKEN: (OK, "OK"), NoticeFate.UNREADABLE: ("9999", "unreadable notice")}.get(
+            fate, ("9999", "try again")
+        )
+        return json_reply({"codigo": code, "mensaje": message}, 503 if fate is NoticeFate.TRY_AGAIN else 200)
 
     async def _send(self, alias: str) -> Called:
         return await self._calls.send(

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,10 @@ group("bank", help=_("The banks: how they answer, their limits, and a simulated 
         ("paysync bank simulate", _("put the block it prints into paysync.toml, then elsewhere: paysync worker")),
         ("paysync bank simulate --scenario day.toml", _("with payments, delays and outages")),
         ("paysync bank simulate --dialect pix", _("the settings that ask it as PIX")),
+        (
+            "paysync bank simulate --notify-url http://127.0.0.1:9108/notify/sim/SECRET",
+            _("with notices of payments to `paysync serve --notify`"),
+        ),
         ('curl -d \'{"amount": "100.50"}\' http://127.0.0.1:9180/_simulator/pay/QR123', _("pay a QR")),
     ],
 )
@@ -54,9 +59,15 @@ def simulate(
         str | None, typer.Option("--dialect", help=_("Print the settings of this one: baneco, bnb, sip or pix."))
     ] = None,
     env: Annotated[bool, typer.Option("--env", help=_("Print export lines for a shell instead of TOML."))] = False,
+    notify_url: Annotated[
+        str | None,
+        typer.Option(
+            "--notify-url", metavar="URL", help=_("Give notice of each payment there, in the form of --dialect.")
+        ),
+    ] = None,
 ) -> None:
     from paysync_cli.banks.simulator.dialects import DIALECTS
-    from paysync_cli.banks.simulator.scenario import Scenario, load_scenario
+    from paysync_cli.banks.simulator.scenario import NotifyPlan, Scenario, load_scenario
     from paysync_cli.banks.simulator.server import serve, utc_now
     from paysync_cli.views.bank_simulate import SimulatorView
 
@@ -64,6 +75,10 @@ def simulate(
         known = ", ".join(DIALECTS)
         raise UsageError(_("--dialect {dialect!r} is not one of {known}.").format(dialect=dialect, known=known))
     played = load_scenario(scenario, utc_now()) if scenario is not None else Scenario()
+    if notify_url is not None:
+        if not notify_url.startswith(("http://", "https://")):
+            raise UsageError(_("--notify-url must be an http or https address."))
+        played = replace(played, notify=NotifyPlan(notify_url, dialect or "baneco"))
 
     def ready(url: str) -> None:
         spoken = [DIALECTS[dialect]] if dialect is not None else DIALECTS.values()

@@ -93,7 +93,7 @@ def worker(
     number: Annotated[int, typer.Option("--number", hidden=True)] = 0,
     counts_in: Annotated[Path | None, typer.Option("--counts-in", hidden=True)] = None,
 ) -> None:
-    from paysync_cli.cli.counting import count_here
+    from paysync_cli.cli.counting import count_here, counted_here
     from paysync_cli.cli.health_door import health_door
     from paysync_cli.cli.logs import log_with, start_logging
     from paysync_cli.runtime.service_manager import ServiceManager
@@ -135,7 +135,8 @@ def worker(
         run = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready, manager=manager))
     error = _left_behind(run)
     if session.options.json:
-        session.show(WorkerRunView(run.name, run.checks, run.stopped_by, run.cut_short, run.left), error=error)
+        counted = None if with_parent else counted_here(session)  # the parent tells of all its processes
+        session.show(WorkerRunView(run.name, run.checks, run.stopped_by, run.cut_short, run.left, counted), error=error)
     elif error is not None:
         raise error
     if run.cut_short:
@@ -145,7 +146,7 @@ def worker(
 def _run_processes(
     session: Session, count: int, *, burst: bool, health: tuple[str, int | None], manager: ServiceManager
 ) -> None:
-    from paysync_cli.cli.counting import counted_together
+    from paysync_cli.cli.counting import counted_here, counted_together
     from paysync_cli.cli.health_door import health_door
     from paysync_cli.cli.processes import Processes
     from paysync_cli.views.worker_run import ProcessesView
@@ -154,12 +155,14 @@ def _run_processes(
         children = Processes(count, [*sys.argv[1:], *further], restart=not burst, manager=manager)
         with health_door(session, *health, children.started):
             status = children.run()
+        counted = counted_here(session)
     if session.options.json:
         told = [Fault(**fault) for document in children.documents for fault in document["errors"]]
         faults = list(dict.fromkeys(told))  # each process says it
         kind = {BankUnavailable.exit_status: BankUnavailable, TryLater.exit_status: TryLater}.get(status)
         error = kind(faults[0].message, hint=faults[0].hint, faults=faults) if kind and faults else None
-        session.show(ProcessesView(tuple(document["data"] for document in children.documents)), error=error)
+        runs = tuple(document["data"] for document in children.documents)
+        session.show(ProcessesView(runs, counted), error=error)
     session.exit_status = status
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from paysync_cli.errors import PaysyncError
 from paysync_cli.runtime.work import Runtime
-from paysync_cli.services.metric_names import METRICS, Kind, Metric, Source
+from paysync_cli.services.metric_names import METRICS, OF, Count, Kind, Metric, Source
 from paysync_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ def start_counting_together(runtime: Runtime, folder: Path, number: int) -> None
     from paysync_cli.runtime.counters import shared
 
     runtime.counts = shared(_currencies(runtime), folder, number)
+
+
+def counted(runtime: Runtime) -> list[Count] | None:
+    """What the worker's counters stand at, those at 0 left out; None when nothing is counted."""
+    if runtime.counts is None:
+        return None
+    samples = [sample for family in runtime.counts.collector.collect() for sample in family.samples]
+    return [
+        Count(sample.name, dict(sample.labels), int(sample.value))
+        for sample in sorted(samples, key=lambda sample: (sample.name, sorted(sample.labels.items())))
+        if sample.value and sample.name in OF and OF[sample.name].kind is Kind.COUNTER
+    ]
 
 
 def _currencies(runtime: Runtime) -> Mapping[str, str]:

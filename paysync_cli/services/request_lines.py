@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from paysync_cli.errors import Fault, InputError
-from paysync_cli.language import _, ngettext
+from paysync_cli.language import _, mark, ngettext
 from paysync_cli.services.requests import FIELDS, shown, unknown_field
 
 COLUMNS = (*FIELDS, "bank")  # public
@@ -24,13 +24,14 @@ MAX_LINE_CHARS = 65_536
 MAX_RECORD_CHARS = 131_072  # one CSV record; quoted cells may go over many lines
 
 _DELIMITERS = (",", ";", "\t")
+_FLAGS = ("multi_use", "now")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 # Files that people hand over by mistake, by their first bytes.
 _FOREIGN = (
-    (b"PK\x03\x04", _("is a spreadsheet or an archive: save it as CSV (UTF-8).")),
-    (b"\x1f\x8b", _("is compressed: unpack it, or use `zcat FILE | paysync import -`.")),
-    (b"\xff\xfe", _("is UTF-16: save it as CSV UTF-8, or use `iconv -f UTF-16 -t UTF-8 FILE | paysync import -`.")),
-    (b"\xfe\xff", _("is UTF-16: save it as CSV UTF-8, or use `iconv -f UTF-16 -t UTF-8 FILE | paysync import -`.")),
+    (b"PK\x03\x04", mark("is a spreadsheet or an archive: save it as CSV (UTF-8).")),
+    (b"\x1f\x8b", mark("is compressed: unpack it, or use `zcat FILE | paysync import -`.")),
+    (b"\xff\xfe", mark("is UTF-16: save it as CSV UTF-8, or use `iconv -f UTF-16 -t UTF-8 FILE | paysync import -`.")),
+    (b"\xfe\xff", mark("is UTF-16: save it as CSV UTF-8, or use `iconv -f UTF-16 -t UTF-8 FILE | paysync import -`.")),
 )
 
 
@@ -248,7 +249,7 @@ def _json_lines(lines: _PhysicalLines) -> Iterator[Line]:
             yield Line(number, fault=Fault("bad_json", str(problem)))
 
 
-def _json_fields(text: str) -> dict[str, str]:
+def _json_fields(text: str, also: Sequence[str] = ()) -> dict[str, str]:
     """The fields of one object as text. Raises ValueError with a sentence."""
     pairs = _parsed(text)
     if not isinstance(pairs, _Pairs):
@@ -259,8 +260,8 @@ def _json_fields(text: str) -> dict[str, str]:
         if name in names:
             raise ValueError(_("the key {name} is there twice.").format(name=shown(name)))
         names.add(name)
-        if name not in COLUMNS:
-            raise ValueError(unknown_field(name, COLUMNS))
+        if name not in COLUMNS and name not in also:
+            raise ValueError(unknown_field(name, (*COLUMNS, *also)))
         if value is not None:
             fields[name] = _json_text(name, value)
     return fields
@@ -291,11 +292,30 @@ def _json_text(name: str, value: Any) -> str:
             raise ValueError(_("{name} must be text: write it in quotes.").format(name=name))
         case str():
             return value
-        case bool() if name == "multi_use":
+        case bool() if name in _FLAGS:
             return "true" if value else "false"
         case bool():
             raise ValueError(_("{name} cannot be true or false.").format(name=name))
     raise ValueError(_("{name} must be one value, not a list or an object.").format(name=name))
+
+
+def read_object(body: bytes, *, also: Sequence[str] = ()) -> dict[str, str]:
+    """The fields of one JSON object as text, as a line of a file has them; `also` names further ones.
+
+    Raises InputError.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+        if text.strip()[:1] != "{":
+            raise ValueError(_('it is no JSON object: write {"qr_id": "..."}.'))
+        return _json_fields(text, also)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            _("byte 0x{byte:02X} at place {place} is not UTF-8.").format(byte=body[error.start], place=error.start + 1),
+            code="not_utf8",
+        ) from None
+    except ValueError as problem:
+        raise InputError(str(problem), code="bad_json") from None
 
 
 # -- sentences
@@ -304,7 +324,7 @@ def _json_text(name: str, value: Any) -> str:
 def _refuse_foreign(head: bytes, name: str) -> None:
     for start, sentence in _FOREIGN:
         if head.startswith(start):
-            raise InputError(f"{name} {sentence}", code="foreign_format")
+            raise InputError(f"{name} {_(sentence)}", code="foreign_format")
 
 
 def _line_sentence(number: int, sentence: str) -> str:

@@ -33,6 +33,7 @@ from paysync_cli.banks.base import (
     Unreadable,
 )
 from paysync_cli.banks.http import make_client
+from paysync_cli.banks.notices import Notice, NoticeFate, NoticeReply, Notices
 from paysync_cli.banks.session import MemoryVault
 from paysync_cli.banks.wire import compact_json, parse_json
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
@@ -53,6 +54,11 @@ SHOWN = frozenset(("username", "user", "merchant", "client_id", "scope", "token_
 
 # What no field of an answer may become without being noticed: none of these is a status, an amount or an id.
 JUNK: tuple[object, ...] = (None, True, [], {}, "", "?!", "12,50", "1e3", "-1", [["x"]], {"x": None})
+# None of these says which QR was paid.
+NO_NOTICES = (
+    b"", b"null", b"[]", b"{}", b"<html>", b'"QR"', b"\xff\xfe", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 100_000,
+    b'{"a":' * 50_000,
+)  # fmt: skip
 ODD_IDS = [
     "a/b",
     "a%2Fb",
@@ -431,6 +437,25 @@ class BankContract:
 
         assert desk.run(run) == []
 
+    # -- notices
+
+    def test_what_is_no_notice_is_unreadable_and_every_fate_has_its_answer(self, desk: Desk) -> None:
+        async def read(bank: Bank) -> tuple[list[bytes], list[NoticeReply]] | None:
+            if not isinstance(bank, Notices):
+                return None
+            believed = [body for body in NO_NOTICES if _is_believed(bank, body)]
+            return believed, [bank.notice_reply(fate) for fate in NoticeFate]
+
+        found = desk.run(read)
+        if found is None:
+            pytest.skip("this bank sends no notices")
+        believed, (taken, unreadable, again) = found
+        assert believed == []
+        assert 200 <= taken.status < 300
+        assert again.status >= 500, "else no bank sends it again"
+        assert unreadable.body != taken.body or unreadable.status != taken.status
+        assert desk.requests == [], "a notice asks nobody anything"
+
     def test_no_secret_is_in_an_address(self, desk: Desk) -> None:
         desk.check()
         desk.assert_no_secret(*(request.target for request in desk.requests))
@@ -442,6 +467,14 @@ class BankContract:
     def _only_with_login(self) -> None:
         if not self.logs_in:
             pytest.skip("this bank has no login")
+
+
+def _is_believed(bank: Notices, body: bytes) -> bool:
+    try:
+        bank.noticed(Notice("", {}, body))
+    except Unreadable:
+        return False
+    return True
 
 
 @dataclass

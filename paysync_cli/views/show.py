@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from paysync_cli.language import _
+from paysync_cli.language import _, pgettext
 from paysync_cli.payments.money import to_text
 from paysync_cli.services.inspect import QrReport
 from paysync_cli.store.history import ANSWERED
@@ -37,6 +37,7 @@ class QrView(View):
             "due_at": qr.due_at,
             "issued_at": qr.issued_at,
             "registered_at": qr.registered_at,
+            "notified_at": qr.notified_at,
             "plan": {
                 "state": qr.plan.state,
                 "next_check_at": qr.plan.next_check_at,
@@ -83,6 +84,8 @@ class QrView(View):
         yield _("issued"), qr.issued_at
         yield _("registered"), qr.registered_at
         yield _("due"), qr.due_at
+        if qr.notified_at is not None:
+            yield _("notice of the bank"), qr.notified_at
         yield _("plan"), status_cell(plan.state.value)
         yield _("next check"), plan.next_check_at
         yield _("checks"), _("{n} of {most}").format(n=plan.checks, most=plan.max_checks)
@@ -116,21 +119,21 @@ class QrView(View):
             [Column(_("Id"), right=True), _("Reason"), _("State"), _("Opened"), _("Resolution")],
             ((row["id"], row["reason"], _review_state(row["state"]), row["opened_at"], row["resolution"])
              for row in self.report.story.reviews),
-            empty=_("none"),
+            empty=pgettext("reviews, transitions, actions", "none"),
         )  # fmt: skip
 
     def _transitions(self, page: Page) -> None:
         page.table(
-            [_("When"), _("From"), _("To"), _("Cause")],
+            [_("When"), pgettext("status", "From"), pgettext("status", "To"), _("Cause")],
             ((row["at"], row["old"], status_cell(row["new"]), row["cause"]) for row in self.report.story.transitions),
-            empty=_("none"),
+            empty=pgettext("reviews, transitions, actions", "none"),
         )
 
     def _actions(self, page: Page) -> None:
         page.table(
             [_("When"), _("Who"), _("Action"), _("Reason")],
             ((row["at"], row["who"], row["action"], row["reason"]) for row in self.report.story.actions),
-            empty=_("none"),
+            empty=pgettext("reviews, transitions, actions", "none"),
         )
 
 

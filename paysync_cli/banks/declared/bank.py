@@ -18,6 +18,7 @@ from paysync_cli.banks.declared.reading import read_spec
 from paysync_cli.banks.declared.spec import DayList, Request, filled
 from paysync_cli.banks.declared.template import Value
 from paysync_cli.banks.http import MAX_BODY, Reply, exchange
+from paysync_cli.banks.notices import Notice, NoticeFate, NoticeReply
 from paysync_cli.banks.wire import printable
 from paysync_cli.payments.qr import Answer, Ask, PaidDay, Payment, UnreadablePayment
 from paysync_cli.payments.status import BankStatus
@@ -29,13 +30,17 @@ log = logging.getLogger("paysync.banks")
 
 
 class HttpBank:
-    """One bank. It has `paid_on` only where a day list is described, `ping` where that or a ping is.
+    """One bank. It has `paid_on` only where a day list is described, `ping` where that or a ping is, and it reads
+    notices only where one is.
 
     One object belongs to one event loop; its checks may run in parallel and share one credential.
     """
 
     paid_on: Callable[[date], Awaitable[PaidDay]]
     ping: Callable[[], Awaitable[None]]
+    noticed: Callable[[Notice], Sequence[str]]
+    notice_reply: Callable[[NoticeFate], NoticeReply]
+    notice_paths: Sequence[str]
 
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
         self.profile = profile
@@ -50,6 +55,9 @@ class HttpBank:
             self.paid_on, self.ping = self._paid_on, self._ping_by_list
         if self._spec.ping is not None:
             self.ping = self._ping
+        if self._spec.notice is not None:
+            form = self._spec.notice
+            self.noticed, self.notice_reply, self.notice_paths = form.noticed, form.reply, form.paths
 
     @staticmethod
     def lists_payments(profile: BankProfile) -> bool:

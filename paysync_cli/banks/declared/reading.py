@@ -16,6 +16,7 @@ from paysync_cli.banks.declared.spec import (
     Auth,
     DayList,
     Envelope,
+    NoticeForm,
     Paging,
     PaymentFields,
     Request,
@@ -23,6 +24,7 @@ from paysync_cli.banks.declared.spec import (
     StatusCall,
 )
 from paysync_cli.banks.declared.template import DAY_NAMES, Template
+from paysync_cli.banks.notices import NOTICE_KEYS, notice_problems, takes_notices
 from paysync_cli.errors import Fault, SettingsError
 from paysync_cli.language import _
 from paysync_cli.payments.money import CURRENCIES
@@ -70,10 +72,11 @@ class _Reader:
         day_list = self._day_list(envelope_has_marker=envelope.ok is not None)
         payment = self._payment(status, day_list)
         ping = self._ping()
+        notice = self._notice()
         bank.end()
         if auth is None or status is None or self._faults:
             return None
-        return Spec(auth, headers, envelope, status, payment, day_list, ping)
+        return Spec(auth, headers, envelope, status, payment, day_list, ping, notice)
 
     # -- who we are
 
@@ -374,6 +377,24 @@ class _Reader:
         request = self._request(section, ("account", "currency"))
         section.end()
         return request
+
+    def _notice(self) -> NoticeForm | None:
+        for key in NOTICE_KEYS:
+            self._bank.text(key)
+        for problem in notice_problems(self._profile):
+            self._bank.fault("", problem)
+        needed = _("it says how a notice is read") if takes_notices(self._profile) else ""
+        section = self._bank.section("notice", needed=needed)
+        if section is None:
+            return None
+        path = section.text("path", "") or ""
+        if path and (not _PATH.fullmatch(path) or path.endswith("/")):
+            section.fault("path", _("it begins with / and does not end with it."))
+        qr_ids = section.expression("qr_ids", needed=_("without it nobody knows which QR to ask about"))
+        taken, refused = section.table("taken"), section.table("refused")
+        status = section.whole("refused_status", 400, 200, 599) or 400
+        section.end()
+        return None if qr_ids is None else NoticeForm(path, qr_ids, taken, refused, status)
 
     # -- what a payment looks like
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paysync_cli.banks.declared.expression import Expression
 from paysync_cli.banks.declared.template import Template, Value
+from paysync_cli.banks.notices import Notice, NoticeFate, NoticeReply, json_reply, notice_ids, notice_object
 from paysync_cli.payments.status import BankStatus
 
 # The keys of [banks.<name>] itself, which may come from the environment or a file. All are text.
@@ -106,6 +107,33 @@ class DayList:
 
 
 @dataclass(frozen=True)
+class NoticeForm:
+    """How the bank's notices are read and answered. `path` is what the bank appends to the address it was given."""
+
+    path: str
+    qr_ids: Expression
+    taken: Mapping[str, Any]
+    refused: Mapping[str, Any]
+    refused_status: int
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """What may be appended: the path, or nothing."""
+        return tuple(dict.fromkeys(("", self.path)))
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The QRs that a notice names. Raises Unreadable."""
+        found = self.qr_ids.of_or_none(notice_object(notice))
+        return notice_ids(*found) if isinstance(found, list) else notice_ids(found)
+
+    def reply(self, fate: NoticeFate) -> NoticeReply:
+        """The answer; 503 for a notice that the bank shall send again."""
+        if fate is NoticeFate.TAKEN:
+            return json_reply(self.taken)
+        return json_reply(self.refused, 503 if fate is NoticeFate.TRY_AGAIN else self.refused_status)
+
+
+@dataclass(frozen=True)
 class Auth:
     """How our credential is shown. `request` and `find` belong to the kinds that log in."""
 
@@ -132,6 +160,7 @@ class Spec:
     payment: PaymentFields | None
     day_list: DayList | None
     ping: Request | None
+    notice: NoticeForm | None = None
 
 
 def templates_in(tree: Any) -> list[Template]:

@@ -17,6 +17,7 @@ Without a scenario every QR id is known and unpaid until somebody pays it throug
     POST /_simulator/unlock         after too many refused logins
     GET  /_simulator/ledger         every payment made so far and the totals: what the books must agree with
     GET  /_simulator/requests       what was asked: per call, per status, per QR, most in flight at once
+    GET  /_simulator/notices        the notices of payments that were sent, and how they were answered
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from paysync_cli.banks.simulator.bank import SimulatedBank
 from paysync_cli.banks.simulator.dialects import DIALECTS, Dialect
 from paysync_cli.banks.simulator.fields import ScenarioError, span_s
+from paysync_cli.banks.simulator.notifier import Notifier
 from paysync_cli.banks.simulator.scenario import FaultPlan, read_scenario
 from paysync_cli.banks.simulator.talk import HTML, UNAUTHORIZED, Asked, Call, Out, said
 from paysync_cli.banks.simulator.traffic import Traffic
@@ -40,6 +41,7 @@ class SimulatorApp:
     def __init__(self, bank: SimulatedBank, close_connection: CloseConnection) -> None:
         self.bank = bank
         self.traffic = Traffic()
+        self.notifier = Notifier(bank)
         self._close_connection = close_connection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +111,8 @@ class SimulatorApp:
             return bank.ledger()
         if (method, action) == ("GET", "requests"):
             return self.traffic.report()
+        if (method, action) == ("GET", "notices"):
+            return self.notifier.report()
         found = parse_json(body) if body.strip() else {}
         if (method, action) == ("POST", "pay") and subject:
             payment = bank.pay(subject, found)

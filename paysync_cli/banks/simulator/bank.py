@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from heapq import heappop, heappush
 from itertools import count
 
 from paysync_cli.banks.simulator.fields import ZONE
 from paysync_cli.banks.simulator.scenario import (
     Credential,
     FaultPlan,
+    NotifyPlan,
     PaymentPlan,
     QrPlan,
     Scenario,
@@ -87,6 +89,7 @@ class SimulatedBank:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
+        self._turns = count()
         self.reset()
 
     # -- what happens to it
@@ -96,6 +99,7 @@ class SimulatedBank:
         self.started_at = self.now()
         self.credential = Credential()
         self.wire = Wire()
+        self.notify: NotifyPlan | None = None
         self.unknown_qrs = "unpaid"
         self.token_lifetime_s = TOKEN_LIFETIME_S
         self.lock_after = LOCK_AFTER
@@ -108,6 +112,7 @@ class SimulatedBank:
         self._payment_numbers = count(900_001)
         self._qr_numbers = count(1)
         self._taken: set[str] = set()
+        self._to_notify: list[tuple[datetime, int, SimPayment]] = []
 
     def load(self, scenario: Scenario) -> None:
         """Add a scenario: settings and faults replace what they name, a QR replaces one of the same id."""
@@ -115,6 +120,7 @@ class SimulatedBank:
         self.lock_after = self.lock_after if scenario.lock_after is None else scenario.lock_after
         self.credential = scenario.credential or self.credential
         self.wire = scenario.wire or self.wire
+        self.notify = scenario.notify or self.notify
         if scenario.token_lifetime_s is not None:
             self.token_lifetime_s = scenario.token_lifetime_s
         if scenario.faults is not None:
@@ -164,7 +170,18 @@ class SimulatedBank:
         payment = SimPayment(qr.plan.id, number, plan)
         qr.payments.append(payment)
         self._days[_day_of(payment)].append(payment)
+        heappush(self._to_notify, (plan.at, next(self._turns), payment))
         return payment
+
+    def to_notify(self) -> list[SimPayment]:
+        """The payments that have happened since this was asked before; those that a scenario took back are left out."""
+        now, found = self.now(), []
+        while self._to_notify and self._to_notify[0][0] <= now:
+            _at, _turn, payment = heappop(self._to_notify)
+            qr = self.qrs.get(payment.qr_id)
+            if qr is not None and any(one is payment for one in qr.payments):
+                found.append(payment)
+        return found
 
     # -- what it tells those who script it
 

@@ -7,6 +7,11 @@
     [credential]                  # default: paysync / simulator / 0123456789abcdef0123456789abcdef
     username = "paysync"
 
+    [notify]                      # give notice of each payment when it happens; default: none
+    url = "http://127.0.0.1:9108/notify/sim/SECRET"   # user:password@ for basic authentication
+    dialect = "baneco"            # default; bnb, sip, pix
+    copies = 1                    # default; more of them are sent at once, as banks do
+
     [[qr]]
     id = "31061400000000000001"
     amount = "100.50"             # text, so that no digit is lost
@@ -99,6 +104,7 @@ KINDS = {
     "no_status": "an answer without status of the QR",
     "body": "any body",
 }
+DIALECT_NAMES = ("baneco", "bnb", "sip", "pix")
 CALLS = ("login", "status", "paid", "generate", "cancel", "encrypt")
 
 
@@ -200,6 +206,15 @@ class FaultPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyPlan:
+    """Where notices of payments go, and in which form."""
+
+    url: str = field(repr=False)
+    dialect: str = "baneco"
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A whole scenario with its moments resolved. None means: leave as it is."""
 
@@ -208,6 +223,7 @@ class Scenario:
     lock_after: int | None = None
     credential: Credential | None = None
     wire: Wire | None = None
+    notify: NotifyPlan | None = None
     qrs: tuple[QrPlan, ...] = ()
     faults: tuple[FaultPlan, ...] | None = None
 
@@ -241,6 +257,7 @@ def read_scenario(found: object, start: datetime, place: str = "scenario") -> Sc
         lock_after=top.whole("lock_after"),
         credential=_credential(top.table("credential")),
         wire=_wire(top.table("wire")),
+        notify=_notify(top.table("notify")),
         qrs=tuple(_qr(table) for table in top.tables("qr") or ()),
         faults=_faults(top.tables("fault")),
     )
@@ -263,6 +280,17 @@ def _credential(table: Fields | None) -> Credential | None:
         raise table.error("aes_key must be 32 ASCII characters")
     table.finish()
     return credential
+
+
+def _notify(table: Fields | None) -> NotifyPlan | None:
+    if table is None:
+        return None
+    url, copies = table.text("url"), table.whole("copies")
+    if not url.startswith(("http://", "https://")):
+        raise table.error("url must be an http or https address")
+    plan = NotifyPlan(url, table.choice("dialect", DIALECT_NAMES) or "baneco", 1 if copies is None else copies)
+    table.finish()
+    return plan
 
 
 def _wire(table: Fields | None) -> Wire | None:

@@ -138,6 +138,10 @@ class RunningSimulator:
         """See `Traffic.report`."""
         return self._call(self._server.app.traffic.report)
 
+    def notices(self) -> dict[str, Any]:
+        """See `Notifier.report`."""
+        return self._call(self._server.app.notifier.report)
+
     def pay(self, qr_id: str, amount: str | None = None, currency: str | None = None, **payment: object) -> str:
         """A payment now (or at `at=`), with any key of a scenario's payment; returns the bank's transaction number."""
         found = {"amount": amount, "currency": currency, **payment}
@@ -225,12 +229,16 @@ class _Server(uvicorn.Server):
                 return
 
     async def main_loop(self) -> None:
+        notifying = asyncio.create_task(self.app.notifier.run())
         try:
             self._on_ready()
             await self._stop.wait()
         except BaseException:
             await self.shutdown()  # a listener that failed, a time-out: nothing may be left open either
             raise
+        finally:
+            notifying.cancel()
+            await asyncio.wait([notifying], timeout=STOP_S)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -41,5 +41,13 @@ class Dialect(Protocol):
         """The bank's number of a payment, as it is told in this dialect."""
         ...
 
+    def notice(self, bank: SimulatedBank, payment: SimPayment) -> tuple[str, object]:
+        """What the bank appends to the shop's address when it gives notice of a payment, and the JSON that it sends."""
+        ...
+
+    def notice_taken(self, status: int, answer: dict[str, object]) -> bool:
+        """Whether this answer to a notice is the one that the bank expects."""
+        ...
+
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (Baneco(), Bnb(), Sip(), Pix())}

@@ -58,6 +58,13 @@ class Baneco:
     def number_of(self, payment: SimPayment) -> str:
         return payment.id
 
+    def notice(self, bank: SimulatedBank, payment: SimPayment) -> tuple[str, object]:
+        element = _element(payment, bank.qrs[payment.qr_id].plan.wire or bank.wire)
+        return "/api/qrsimple/notifyPaymentQR", {"payment": element}
+
+    def notice_taken(self, status: int, answer: dict[str, object]) -> bool:
+        return status == 200 and answer.get("responseCode") == 0
+
     def answer(self, bank: SimulatedBank, call: Call, override: FaultPlan | None = None) -> Out:
         if call.name == "login":
             return _login(bank, call.asked)

@@ -51,6 +51,24 @@ class Bnb:
     def number_of(self, payment: SimPayment) -> str:
         return payment.id
 
+    def notice(self, bank: SimulatedBank, payment: SimPayment) -> tuple[str, object]:  # noqa: ARG002 - as all of them
+        plan = payment.plan
+        told = {
+            "QRId": payment.qr_id,
+            "Gloss": plan.description,
+            "sourceBankId": 1016,
+            "originName": plan.payer,
+            "VoucherId": payment.id,
+            "TransactionDateTime": f"{plan.at.astimezone(ZONE):%Y-%m-%dT%H:%M:%S}",
+            "additionalData": "",
+            "amount": plan.amount,
+            "currencyId": 2 if plan.currency == "USD" else 1,
+        }
+        return "", told
+
+    def notice_taken(self, status: int, answer: dict[str, object]) -> bool:
+        return status == 200 and answer.get("success") is True
+
     def answer(self, bank: SimulatedBank, call: Call, override: FaultPlan | None = None) -> Out:
         if call.name == "login":
             return _login(bank, call.asked)

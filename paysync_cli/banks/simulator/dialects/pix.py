@@ -66,6 +66,12 @@ class Pix:
     def number_of(self, payment: SimPayment) -> str:
         return end_to_end_id(payment)
 
+    def notice(self, bank: SimulatedBank, payment: SimPayment) -> tuple[str, object]:  # noqa: ARG002 - as all of them
+        return "/pix", {"pix": [_element(payment)]}
+
+    def notice_taken(self, status: int, answer: dict[str, object]) -> bool:  # noqa: ARG002 - as all of them
+        return status == 200
+
     def answer(self, bank: SimulatedBank, call: Call, override: FaultPlan | None = None) -> Out:
         if call.name == "login":
             return _login(bank, call.asked)

@@ -50,6 +50,19 @@ class Sip:
     def number_of(self, payment: SimPayment) -> str:
         return payment.id
 
+    def notice(self, bank: SimulatedBank, payment: SimPayment) -> tuple[str, object]:  # noqa: ARG002 - as all of them
+        told = {
+            "alias": payment.qr_id,
+            "numeroOrdenOriginante": payment.id,
+            "monto": payment.plan.amount,
+            "moneda": payment.plan.currency,
+            "idQr": payment.qr_id,
+        }
+        return "", told
+
+    def notice_taken(self, status: int, answer: dict[str, object]) -> bool:
+        return status == 200 and answer.get("codigo") == "0000"
+
     def answer(self, bank: SimulatedBank, call: Call, override: FaultPlan | None = None) -> Out:
         if call.name == "login":
             return _login(bank, call.asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from urllib.parse import quote
@@ -18,6 +19,9 @@ from paysync_cli.banks import (
     Fault,
     FixedCredential,
     MoneyError,
+    Notice,
+    NoticeFate,
+    NoticeReply,
     PaidDay,
     Payment,
     Reply,
@@ -28,6 +32,9 @@ from paysync_cli.banks import (
     compact_json,
     exchange,
     identifier,
+    json_reply,
+    notice_ids,
+    notice_object,
     to_minor,
     whole_number,
 )
@@ -39,6 +46,7 @@ class ExampleBank:
     """One customer's access. `profile.options`: `key_id` and `secret`."""
 
     protocol = PROTOCOL
+    notice_paths = ("/paid",)
 
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
         self.profile = profile
@@ -75,6 +83,14 @@ class ExampleBank:
     async def ping(self) -> None:
         """Today's list, dropped."""
         await self.paid_on(self._tools.now().astimezone(self.profile.timezone).date())
+
+    def noticed(self, notice: Notice) -> Sequence[str]:
+        """The charge that was paid."""
+        return notice_ids(notice_object(notice).get("charge"))
+
+    def notice_reply(self, fate: NoticeFate) -> NoticeReply:
+        """Anything but 200 makes the bank send the notice again."""
+        return json_reply({"result": fate.value}, 503 if fate is NoticeFate.TRY_AGAIN else 200)
 
     async def _get(self, path: str) -> tuple[Reply, datetime]:
         """The reply, and when it was asked for."""

@@ -1,0 +1,153 @@
+"""A notice plans one urgent check that costs nothing, whatever state the QR is in; it never touches money or status."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from paysync_cli.payments.schedule import NOTICES_TOGETHER, after_check, after_failed_attempt, after_notice
+from paysync_cli.payments.status import PlanState, Priority, Status
+from paysync_cli.services.notices import take_notice
+from paysync_cli.services.sync import Asked, Judge, record
+from paysync_cli.store import qrs
+from paysync_cli.store.database import Database
+from tests.books import add_qr, book, dump
+from tests.core import NOW, RHYTHM, make_qr, says
+
+LATER = NOW + timedelta(minutes=15)
+SECOND = timedelta(seconds=1)
+
+
+# -- the plan
+
+
+@pytest.mark.parametrize(("state", "checks"), [(PlanState.PLANNED, 3), (PlanState.EXHAUSTED, 20)])
+def test_it_is_asked_now_urgently_and_for_nothing(state: PlanState, checks: int) -> None:
+    qr = make_qr(state=state, checks=checks, next_check_at=LATER)
+    found = after_notice(qr, NOW)
+    assert found is not None
+    plan, at = found
+    assert at == NOW
+    assert plan == replace(qr.plan, next_check_at=NOW, free=True, priority=Priority.HIGH)
+    noticed = replace(qr, plan=replace(plan, state=PlanState.QUEUED), notified_at=at)
+    after = after_check(noticed, qr.status, sent_at=NOW + SECOND, now=NOW + SECOND, rhythm=RHYTHM, luck=0.0)
+    assert (after.checks, after.state, after.free) == (checks, state, False)
+    assert after.next_check_at is not None
+    assert after.next_check_at > NOW + timedelta(minutes=1), "and then it goes on as it was"
+
+
+def test_a_check_that_is_due_already_is_not_put_off() -> None:
+    overdue = make_qr(next_check_at=NOW - timedelta(hours=1))
+    found = after_notice(overdue, NOW)
+    assert found is not None
+    assert found[0].next_check_at == overdue.plan.next_check_at
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "expired"])
+def test_a_final_qr_is_left_alone(status: str) -> None:
+    assert after_notice(make_qr(status), NOW) is None
+
+
+def test_nobody_is_asked_while_it_is_held() -> None:
+    assert after_notice(make_qr(state=PlanState.HELD), NOW) is None
+
+
+def test_notices_that_come_together_are_one_check() -> None:
+    qr = make_qr(next_check_at=LATER, notified_at=NOW)
+    assert after_notice(qr, NOW + NOTICES_TOGETHER - SECOND) is None
+    assert after_notice(qr, NOW + NOTICES_TOGETHER) is not None
+
+
+def test_two_payers_of_one_qr_are_both_asked_about() -> None:
+    """The second notice comes after the first one's answer: it waits until the seconds are over, and no third does."""
+    qr = make_qr(next_check_at=LATER, notified_at=NOW, multi_use=True)
+    found = after_notice(qr, NOW + 3 * SECOND)
+    assert found is not None
+    plan, at = found
+    assert at == plan.next_check_at == NOW + NOTICES_TOGETHER
+    again = replace(qr, plan=plan, notified_at=at)
+    assert after_notice(again, NOW + 4 * SECOND) is None
+
+
+def test_a_notice_that_crosses_the_answer_is_not_lost() -> None:
+    """The bank was asked, then the payer paid, then the bank gave notice, then its older answer arrived."""
+    asked = make_qr(state=PlanState.QUEUED, checks=3)
+    found = after_notice(asked, NOW)
+    assert found is not None
+    assert found[0] == asked.plan, "the job that is under way keeps its row"
+    noticed = replace(asked, notified_at=found[1])
+    older = after_check(noticed, Status.ACTIVE, sent_at=NOW - SECOND, now=NOW, rhythm=RHYTHM, luck=0.5)
+    assert (older.next_check_at, older.free, older.priority, older.checks) == (NOW, True, Priority.HIGH, 4)
+    newer = after_check(noticed, Status.ACTIVE, sent_at=NOW + SECOND, now=NOW, rhythm=RHYTHM, luck=0.5)
+    assert newer.next_check_at is not None
+    assert newer.next_check_at > NOW + timedelta(minutes=1)
+    ended = after_check(noticed, Status.COMPLETED, sent_at=NOW - SECOND, now=NOW, rhythm=RHYTHM, luck=0.5)
+    assert (ended.state, ended.next_check_at) == (PlanState.DONE, None)
+
+
+def test_a_bank_that_cannot_be_asked_is_asked_again_as_ever() -> None:
+    noticed = make_qr(state=PlanState.QUEUED, notified_at=NOW, free=True)
+    plan, given_up = after_failed_attempt(noticed, now=NOW, rhythm=RHYTHM, luck=0.0)
+    assert (plan.next_check_at, plan.free, given_up) == (NOW + RHYTHM.backoff, True, False)
+
+
+# -- the books
+
+
+def take(store: Database, *ids: str, at: timedelta = timedelta(0)) -> tuple[tuple[str, ...], ...]:
+    report = take_notice(store, ids, bank="sim", environment="certification", now=NOW + at)
+    return report.asked, report.quiet, report.unknown
+
+
+def test_a_notice_changes_the_plan_alone(any_store: Database, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    open_, done = add_qr(any_store, "OPEN", at=LATER), add_qr(any_store, "DONE", status="completed")
+    book(any_store, open_, 5)
+    assert take(any_store, "OPEN", "DONE", "NOBODYS", "OPEN") == (("OPEN",), ("DONE",), ("NOBODYS",))
+    with any_store.read() as tx:
+        after = qrs.load(tx, [open_.id, done.id])
+    plan = replace(open_.plan, next_check_at=NOW, free=True, priority=Priority.HIGH)
+    assert after[open_.id] == replace(open_, plan=plan, notified_at=NOW)
+    assert after[done.id] == done
+    assert [(one.event_name, one.qr_id) for one in caplog.records if hasattr(one, "event_name")] == [  # type: ignore[attr-defined]
+        ("notice", "OPEN"), ("notice_unknown_qr", "NOBODYS"),
+    ]  # fmt: skip
+    assert take(any_store, "OPEN", at=9 * SECOND) == ((), ("OPEN",), ())
+
+
+def test_other_banks_and_environments_are_other_qrs(any_store: Database) -> None:
+    elsewhere = [
+        add_qr(any_store, "A", bank="moon", at=LATER),
+        add_qr(any_store, "A", environment="production", at=LATER),
+    ]
+    assert take(any_store, "A") == ((), (), ("A",))
+    with any_store.read() as tx:
+        assert list(qrs.load(tx, [qr.id for qr in elsewhere]).values()) == elsewhere
+
+
+def test_unknown_qrs_write_nothing(sqlite_store: Database) -> None:
+    add_qr(sqlite_store, "A")
+    before = dump(sqlite_store)
+    take(sqlite_store, "B", "C")
+    assert dump(sqlite_store) == before
+
+
+def test_a_noticed_row_is_dispatched_and_recorded_with_its_notice(any_store: Database) -> None:
+    """Through the real statements: taken by the urgent queue, answered, and asked once more for a crossing notice."""
+    qr = add_qr(any_store, "A", at=LATER, checks=20, state="exhausted")
+    take(any_store, "A")
+    with any_store.write() as tx:
+        (due,) = qrs.take_due(tx, "sim", "certification", Priority.HIGH, NOW, 10)
+    take(any_store, "A", at=NOTICES_TOGETHER)
+    crossing = Asked(due.id, due.seq, NOW, 5, says("unpaid", sent_at=NOW + SECOND))
+    judge = Judge({"sim": RHYTHM}, NOW + NOTICES_TOGETHER, lambda: 0.0)
+    (recorded,) = record(any_store, [crossing], judge)
+    assert recorded.plan is not None
+    assert (recorded.plan.next_check_at, recorded.plan.free, recorded.plan.checks) == (
+        NOW + NOTICES_TOGETHER, True, 20,
+    )  # fmt: skip
+    with any_store.read() as tx:
+        assert qrs.load(tx, [qr.id])[qr.id].notified_at == NOW + NOTICES_TOGETHER

@@ -11,6 +11,7 @@ once and run again.
 from __future__ import annotations
 
 import argparse
+import base64
 import multiprocessing
 import os
 import shutil
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,14 +61,20 @@ COMMANDS = (
 REASONS = ("unavailable: HTTP 503, text/html", "unavailable: connection refused", "unreadable: not JSON",
            "worker_lost: the worker that ran it is gone")  # fmt: skip
 
+QR = """id bank environment qr_id status amount_minor currency account multi_use issued_at registered_at due_at
+    plan_state next_check_at priority seq checks max_checks attempts free version"""
+CHECK = "id qr seq attempt at outcome bank_status duration_ms"
+MOVEMENT = "id qr bank bank_transaction_id amount_minor currency account paid_at booked_at payer source"
+
 FAIL = """
 local queue, first, count, ends = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 for n = first, first + count - 1 do
   local id = 'sync-' .. n .. '-3'
   redis.call('ZADD', 'rq:failed:' .. queue, ends + n, id)
   redis.call('HSET', 'rq:job:' .. id, 'status', 'failed', 'origin', queue, 'data', ARGV[5], 'description', 'QR-' .. n,
-    'created_at', ARGV[6], 'enqueued_at', ARGV[6], 'started_at', ARGV[6], 'ended_at', ARGV[6])
-  redis.call('XADD', 'rq:results:' .. id, '*', 'type', '2', 'exc_string', ARGV[7 + n % 4], 'created_at', ARGV[6])
+    'created_at', ARGV[6], 'enqueued_at', ARGV[6], 'started_at', ARGV[6], 'ended_at', ARGV[6],
+    'paysync_reason', ARGV[7 + n % 4])
+  redis.call('XADD', 'rq:results:' .. id, '*', 'type', '2', 'exc_string', ARGV[11 + n % 4], 'created_at', ARGV[6])
 end
 """
 
@@ -138,19 +146,19 @@ def _fill_books(path: Path, count: int) -> None:
             return
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -500000")
-        connection.executemany(_insert("paysync_qrs", 23), _qrs(have, count))
-        connection.executemany(_insert("paysync_checks", 9), _checks(have, count))
-        connection.executemany(_insert("paysync_movements", 11), _movements(have, count))
-        connection.executemany(
+        connection.executemany(_insert("paysync_qrs", QR), _qrs(have, count))
+        connection.executemany(_insert("paysync_checks", CHECK), _checks(have, count))
+        connection.executemany(_insert("paysync_movements", MOVEMENT), _movements(have, count))
+        connection.execute(
             "INSERT OR REPLACE INTO paysync_accounts SELECT bank, 'certification', account, currency,"
-            " sum(amount_minor), max(booked_at) FROM paysync_movements GROUP BY 1, 3, 4 HAVING ? = ?", [(1, 1)]
-        )  # fmt: skip
+            " sum(amount_minor), max(booked_at) FROM paysync_movements GROUP BY 1, 3, 4"
+        )
         connection.execute("ANALYZE")
     connection.close()
 
 
-def _insert(table: str, columns: int) -> str:
-    return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+def _insert(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns.split())}) VALUES ({', '.join('?' * len(columns.split()))})"
 
 
 def _at(n: int, count: int) -> str:
@@ -168,40 +176,40 @@ def _qrs(have: int, count: int) -> Iterator[tuple[Any, ...]]:
         when = (late if n % 20 == 0 else soon) if is_open else None
         at = _at(n, count)
         yield (n + 1, "sim", "certification", f"QR-{n:07}", status, 100 + n % 100_000, "BOB", f"acct-{n % 50}",
-               0, at, at, None, state, when, n % 3, 4, 4, 20, 0, 0, None, None, 1)  # fmt: skip
+               0, at, at, None, state, when, n % 3, 4, 4, 20, 0, 0, 1)  # fmt: skip
 
 
 def _checks(have: int, count: int) -> Iterator[tuple[Any, ...]]:
     for n in range(have, count):
-        yield (n + 1, n + 1, 3, 1, _at(n, count), "unpaid", "0", 120, None)
+        yield (n + 1, n + 1, 3, 1, _at(n, count), "unpaid", "0", 120)
 
 
 def _movements(have: int, count: int) -> Iterator[tuple[Any, ...]]:
     for n in range(have, count * 9 // 10):
         if n % 4:
-            at = _at(n, count)
-            yield (
-                n + 1,
-                n + 1,
-                "sim",
-                f"TX-{n:07}",
-                100 + n % 100_000,
-                "BOB",
-                f"acct-{n % 50}",
-                at,
-                at,
-                "Ana",
-                "check",
-            )
+            at, account = _at(n, count), f"acct-{n % 50}"
+            yield (n + 1, n + 1, "sim", f"TX-{n:07}", 100 + n % 100_000, "BOB", account, at, at, "Ana", "check")
 
 
 def _fill_redis(client: redis.Redis, count: int) -> None:
     have = sum(client.zcard(f"rq:failed:{queue}") for queue in QUEUES)  # type: ignore[misc]
     script, stamp = client.register_script(FAIL), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    packed = [base64.b64encode(zlib.compress(reason.encode())) for reason in REASONS]
     data = '["paysync_cli.tasks.sync", null, [1, 3], {}]'
     for start in range(have, count, 1_000):
         ends = time.time() + 7 * 86_400 - count
-        script(args=[QUEUES[start // 1_000 % 3], start + 1, min(1_000, count - start), ends, data, stamp, *REASONS])
+        script(
+            args=[
+                QUEUES[start // 1_000 % 3],
+                start + 1,
+                min(1_000, count - start),
+                ends,
+                data,
+                stamp,
+                *REASONS,
+                *packed,
+            ]
+        )
 
 
 def _redis(env: dict[str, str]) -> redis.Redis:

@@ -53,8 +53,12 @@ def _become(args: tuple[str, ...], env: Mapping[str, str], cwd: Path, out: int, 
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), "utf-8", line_buffering=os.isatty(1))
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(2, "w")), "utf-8", line_buffering=True)
         sys.argv[:] = ["paysync", *args]
+        from paysync_cli import language
+        from paysync_cli.cli.entry import choose_language
         from paysync_cli.cli.main import main
 
+        language.use(None)
+        choose_language(args)
         status = main(args)
         sys.stdout.flush()
         sys.stderr.flush()

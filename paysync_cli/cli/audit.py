@@ -64,5 +64,5 @@ def audit(
     options = {"--since": since, "--qr": qr, "--bank": bank, "--action": action,
                "--limit": None if limit == PAGE else limit}  # fmt: skip
     more = next_command("audit", options, report.next)
-    session.show(AuditView(report, more))
+    session.show(AuditView(report, more, filtered=any((since, qr, action, after))))
     tell_next(session, more)

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import Fault
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 
 
 def bank_fault(session: Session, bank: str, outcome: str, sentence: str) -> Fault:
     """The fault `bank_<outcome>` (the adapters' words: unavailable, throttled, refused, unreadable, unknown)."""
     words = _HINTS.get(outcome)
-    hint = None if words is None else words.format(bank=bank, host=_host(session, bank))
+    hint = None if words is None else _(words).format(bank=bank, host=_host(session, bank))
     return Fault(f"bank_{outcome}", sentence, hint)
 
 
@@ -22,12 +22,12 @@ def _host(session: Session, bank: str) -> str:
 
 
 _HINTS = {
-    "unavailable": _("Is {host} (base_url) reachable from this host? Ask again with: paysync bank test {bank}"),
-    "throttled": _("{host} asks us to wait; `paysync bank show {bank}` tells until when."),
-    "refused": _(
+    "unavailable": mark("Is {host} (base_url) reachable from this host? Ask again with: paysync bank test {bank}"),
+    "throttled": mark("{host} asks us to wait; `paysync bank show {bank}` tells until when."),
+    "refused": mark(
         "{host} refused the credential: check user, password and key before trying again; banks lock users. "
         "Then: paysync bank unlock {bank} --reason ..."
     ),
-    "unreadable": _("What {host} answers cannot be trusted, so nothing was changed; is base_url right?"),
-    "unknown": _("The bank does not know this QR: check the id, the bank and its environment."),
+    "unreadable": mark("What {host} answers cannot be trusted, so nothing was changed; is base_url right?"),
+    "unknown": mark("The bank does not know this QR: check the id, the bank and its environment."),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from paysync_cli.errors import UsageError
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 from paysync_cli.views.text import plain
 
 
@@ -22,13 +22,25 @@ def use_light(param: Any) -> None:
         param._runtime_param = _LightReader(reader, is_list=param.type_descriptor.is_list)
 
 
+# What stands for a value in the help. A word that is not here is the same in every language.
+_METAVARS = (
+    mark("A"), mark("BANK"), mark("CODE"), mark("DATE"), mark("FILE"), mark("FILE|-"), mark("NAME"), mark("TEXT"),
+    mark("TIME"), mark("WORD"), mark("ZONE"),
+)  # fmt: skip
+
+
+def metavar(param: Any) -> str:
+    """The word that stands for the parameter's value: `QR`, `TIME`."""
+    return _(str(param.metavar or param.name.upper()))
+
+
 def spoken_name(param: Any) -> str:
     """How people call the parameter: `--bank`, `QR`."""
     if param is None:
         return _("An argument")
     if param.param_type_name == "option":
         return str(max(param.opts, key=len))
-    return str(param.metavar or param.name.upper())
+    return metavar(param)
 
 
 class _LightReader:

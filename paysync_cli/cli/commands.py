@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from paysync_cli.language import _
+from paysync_cli.language import mark
 
 # Command names are public and only grow. Sections are for the reader of `paysync --help`.
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (_("Start here"), ("demo", "config", "doctor")),
-    (_("Follow QRs"), ("enqueue", "import", "list", "find", "show", "explain", "check", "wait", "hold", "release")),
-    (_("Run"), ("worker", "dispatch", "workers", "worker-stop", "serve", "pause", "resume", "bank", "redis")),
-    (_("Watch"), ("stats", "top", "health", "audit", "alert")),
-    (_("Money"), ("movements", "accounts", "sweep", "reconcile", "review")),
-    (_("Mend and tidy"), ("failed", "retry", "purge", "cleanup", "db")),
-    (_("Shell"), ("completion",)),
+    (mark("Start here"), ("demo", "config", "doctor")),
+    (mark("Follow QRs"), ("enqueue", "import", "list", "find", "show", "explain", "check", "wait", "hold", "release")),
+    (mark("Run"), ("worker", "dispatch", "workers", "worker-stop", "serve", "pause", "resume", "bank", "redis")),
+    (mark("Watch"), ("stats", "top", "health", "audit", "alert")),
+    (mark("Money"), ("movements", "accounts", "sweep", "reconcile", "review")),
+    (mark("Mend and tidy"), ("failed", "retry", "purge", "cleanup", "db")),
+    (mark("Shell"), ("completion",)),
 )
 
 # Where the file's name cannot be the command's.

@@ -9,11 +9,15 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paysync_cli.cli.listening import need_extra
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UnavailableError
 from paysync_cli.language import _
+
+if TYPE_CHECKING:
+    from paysync_cli.services.metric_names import Count
 
 PREFIX, LOCK = "paysync-metrics-", "lock"
 JUST_MADE_S = 60.0  # its maker may not have locked it yet
@@ -33,6 +37,15 @@ def count_here(session: Session, port: int | None, folder: Path | None, number: 
     else:
         with _in_words(folder):
             metrics.start_counting_together(session.runtime, folder, number)
+
+
+def counted_here(session: Session) -> list[Count] | None:
+    """What stands in the counters of this command now; None when it does not count."""
+    if session.runtime.counts is None:
+        return None
+    from paysync_cli.runtime import metrics
+
+    return metrics.counted(session.runtime)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -81,7 +82,8 @@ def enqueue(
 
     chosen = session.bank(bank)
     runtime = session.runtime
-    moment = runtime.clock.now()
+    # A database that is yet to be made has the machine's clock.
+    moment = runtime.clock.now() if runtime.has_database else datetime.now(UTC)
     said = {"amount": amount, "currency": currency, "due": due, "account": account, "issued_at": issued_at}
     shared = {name: text for name, text in said.items() if text is not None}
     if multi_use is not None:

@@ -134,7 +134,8 @@ def _figures(report: HealthReport) -> dict[str, object]:
     if work is None:
         return {"workers": None, "due": None, "oldest_due_seconds": None, "last_check_seconds": None}
     idle = None if work.idle_s is None else round(work.idle_s, 1)
-    return {"workers": work.alive, "due": work.due, "oldest_due_seconds": round(work.oldest_due_s, 1),
+    alive = None if work.workers is None else work.alive
+    return {"workers": alive, "due": work.due, "oldest_due_seconds": round(work.oldest_due_s, 1),
             "last_check_seconds": idle}  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from paysync_cli.cli import streams
+from paysync_cli.cli.coercion import metavar
 from paysync_cli.language import _
 
 Example = str | tuple[str, str]
@@ -35,8 +36,8 @@ def _blocks(command: Any, context: Any, width: int) -> Iterator[str]:
     yield from _members(command, context, width)
     params = command.get_params(context)
     arguments = [p for p in params if p.param_type_name == "argument"]
-    own = [p for p in params if p.param_type_name == "option" and not _is_global(p)]
-    shared = [p for p in params if p.param_type_name == "option" and _is_global(p)]
+    own = [p for p in params if p.param_type_name == "option" and not is_global(p)]
+    shared = [p for p in params if p.param_type_name == "option" and is_global(p)]
     for title, group in ((_("Arguments"), arguments), (_("Options"), own), (_("Everywhere"), shared)):
         rows = [record for p in group if (record := _record(p, context)) is not None]
         if rows:
@@ -44,7 +45,7 @@ def _blocks(command: Any, context: Any, width: int) -> Iterator[str]:
 
 
 def _usage(command: Any, context: Any) -> str:
-    words = [context.command_path, "[OPTIONS]"]
+    words = [context.command_path, _("[OPTIONS]")]
     words += [_argument(p, optional="[{}]") for p in command.get_params(context) if p.param_type_name == "argument"]
     if hasattr(command, "list_commands"):
         words.append(_("COMMAND ..."))
@@ -54,12 +55,13 @@ def _usage(command: Any, context: Any) -> str:
 def _members(command: Any, context: Any, width: int) -> Iterator[str]:
     for title, names in getattr(command, "sections", ()):
         members = [(name, command.get_command(context, name)) for name in names]
-        rows = [(name, _gist(member.help or "")) for name, member in members if not member.hidden]
+        rows = [(name, gist(member.help or "")) for name, member in members if not member.hidden]
         if rows:
             yield _section(title, _columns(rows, width))
 
 
-def _is_global(param: Any) -> bool:
+def is_global(param: Any) -> bool:
+    """Whether every command takes it."""
     return getattr(param, "rich_help_panel", None) == "global" or "--help" in param.opts
 
 
@@ -69,12 +71,12 @@ def _record(param: Any, context: Any) -> tuple[str, str] | None:
     if param.hidden:
         return None
     label = _argument(param) if param.param_type_name == "argument" else _option(param)
-    remarks = "; ".join(_remarks(param, context))
-    return label, f"{param.help or ''}  [{remarks}]".strip() if remarks else param.help or ""
+    remarked = "; ".join(remarks(param, context))
+    return label, f"{param.help or ''}  [{remarked}]".strip() if remarked else param.help or ""
 
 
 def _argument(param: Any, optional: str = "{}") -> str:
-    name = param.metavar or param.name.upper()
+    name = metavar(param)
     return (name if param.required else optional.format(name)) + ("..." if param.nargs == -1 else "")
 
 
@@ -82,10 +84,10 @@ def _option(param: Any) -> str:
     flags = ", ".join(sorted(param.opts, key=len))
     if param.secondary_opts:
         flags += f" / {', '.join(param.secondary_opts)}"
-    return flags if param.is_flag else f"{flags} {param.metavar or _kind(param)}"
+    return flags if param.is_flag else f"{flags} {metavar(param) if param.metavar else kind(param)}"
 
 
-def _kind(param: Any) -> str:
+def kind(param: Any) -> str:
     """What stands for a value: the choices, else a word for people, never a name of Python's."""
     described = param.type_descriptor
     if described.is_choice:
@@ -95,7 +97,8 @@ def _kind(param: Any) -> str:
     return _("TEXT") if described.annotation is str else _("N")
 
 
-def _remarks(param: Any, context: Any) -> Iterator[str]:
+def remarks(param: Any, context: Any) -> Iterator[str]:
+    """Its default and its range."""
     default = param.get_default(context)
     if not isinstance(default, bool) and default not in (None, "", (), []):
         yield _("default: {value}").format(value=default)
@@ -136,7 +139,7 @@ def _heading(title: str) -> str:
     return f"\x1b[1m{title}:\x1b[0m" if bold else f"{title}:"
 
 
-def _gist(text: str) -> str:
+def gist(text: str) -> str:
     """The beginning of a help text, up to the first full stop, colon or semicolon: a line of the command list."""
     head = " ".join(text.partition("\n\n")[0].split())
     return re.split(r"[.:;] ", head, maxsplit=1)[0].rstrip(".") + "."

@@ -73,9 +73,7 @@ def import_qrs(
     default = _default_bank(session, bank)
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_opened(session, file))
-        if dry_run:
-            session.creates_database = False
-        store = _store(session, dry_run)
+        store = session.runtime.store if session.runtime.has_database else None
         running = stack.enter_context(contextlib.closing(_import(session, source, default, store)))
         wish = _wish(session, default, running.now, _Asked(within, at, now, priority))
         tally = _examine(session, running)
@@ -83,6 +81,8 @@ def import_qrs(
             raise _nothing_written(session, tally)
         if not tally.lines:
             session.warn(_("{name} has a header and nothing else.").format(name=source.name))
+        if not dry_run and tally.lines > tally.invalid:
+            store = session.runtime.store  # made now when there was none
         _take_in(session, running, store, wish, dry_run)
     unavailable = None if dry_run else wake_workers(session)
     session.show(ImportView(tally, dry_run), error=left_over(_faults(session, tally), unavailable))
@@ -150,7 +150,7 @@ def _spooled(once: IO[bytes]) -> Iterator[BinaryIO]:
 def _import(session: Session, source: Source, default: str | None, store: Database | None) -> Import:
     from paysync_cli.services.importing import Import
 
-    # Without a database (a dry run on a fresh machine) there is no clock of its own: the machine's serves.
+    # A database that is yet to be made has the machine's clock.
     now = datetime.now(UTC) if store is None else session.runtime.clock.now()
     return Import(source, _targets(session), default, now)
 
@@ -198,16 +198,6 @@ def _default_bank(session: Session, name: str | None) -> str | None:
         return session.bank(name).name
     except UsageError as error:
         if error.code != "bank_needed":
-            raise
-        return None
-
-
-def _store(session: Session, dry_run: bool) -> Database | None:
-    """The database; None where a dry run finds none, and must not make one."""
-    try:
-        return session.runtime.store
-    except NotFound as error:
-        if not dry_run or error.code != "no_database":
             raise
         return None
 

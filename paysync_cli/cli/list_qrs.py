@@ -74,7 +74,8 @@ def list_qrs(
                "--since": since, "--sort": None if sort == "registered" else sort,
                "--limit": None if limit == 50 else str(limit), "--after": report.next}  # fmt: skip
     more = _command_line(filters) if report.next is not None else None
-    session.show(QrListView(report, more))
+    filtered = any((status, bank, due, exhausted, held, since, after))
+    session.show(QrListView(report, more, filtered))
     if more and (session.options.csv or session.options.jsonl):
         session.say(_("more: {command}").format(command=more))
 

@@ -20,14 +20,11 @@ from paysync_cli.errors import PaysyncError, TimedOut
 from paysync_cli.language import _
 
 PROGRAM = "paysync"
-_COMPLETING = "_PAYSYNC_COMPLETE"  # set by the shell's completion script
 
 
 def run() -> NoReturn:
     """What the `paysync` script calls."""
     streams.open_missing()
-    if _COMPLETING in os.environ:
-        _complete(sys.argv[1:])
     try:
         status = main(sys.argv[1:])
     except (KeyboardInterrupt, signals.Terminated, signals.DeadlineReached):
@@ -54,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def command_tree() -> PaysyncGroup:
-    """The whole tree, for parsing, completion, the man page and tests. Command files load when asked for."""
+    """The whole tree, for parsing, the generated pages and scripts, and tests. Command files load when asked for."""
     app = typer.Typer(cls=PaysyncGroup, add_completion=False, rich_markup_mode=None, name=PROGRAM)
     app.callback(help=_("Keeps QR-payment statuses in step with the bank."))(_root)
     tree = typer.main.get_command(app)
@@ -62,7 +59,7 @@ def command_tree() -> PaysyncGroup:
     present = set(commands.names())
     tree.complete(
         full_name="",
-        sections=[(title, [name for name in names if name in present]) for title, names in commands.SECTIONS],
+        sections=[(_(title), [name for name in names if name in present]) for title, names in commands.SECTIONS],
         make=_load,
         examples=(
             ("paysync demo", _("see it work, nothing to set up")),
@@ -176,14 +173,6 @@ def _end_at_once(session: Session) -> None:
     threading.Timer(2, os._exit, (TimedOut.exit_status,)).start()  # even if nobody reads what is said
     session.fail(_timed_out(session))
     os._exit(TimedOut.exit_status)
-
-
-def _complete(arguments: Sequence[str]) -> None:
-    """Answer the shell on a TAB press, or print its completion script; ends the process."""
-    from typer.completion import get_completion_inspect_parameters
-
-    get_completion_inspect_parameters()  # its side effect: Typer learns its shells
-    command_tree().main(list(arguments), prog_name=PROGRAM, complete_var=_COMPLETING)
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:

@@ -68,5 +68,5 @@ def movements(
     options = {"--date": date, "--since": since, "--account": account, "--bank": bank,
                "--limit": None if limit == PAGE else limit}  # fmt: skip
     more = next_command("movements", options, report.next)
-    session.show(MovementsView(report, more))
+    session.show(MovementsView(report, more, filtered=any((date, since, account, bank, after))))
     tell_next(session, more)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Protocol
 
-from paysync_cli import language
 from paysync_cli.cli import failure, streams
 from paysync_cli.cli.options import GlobalOptions
 from paysync_cli.errors import PaysyncError, RefusedError, UsageError
@@ -73,8 +73,6 @@ class Session:
             if self.options.ping_url is not None:
                 self._overrides["ping_url"] = self.options.ping_url
             self._settings = load_settings(options=self._overrides, config_file=self.options.config)
-            if self._settings.lang is not None:
-                language.use(self._settings.lang)
             # Not into cron's mail each minute: there `doctor` and `config check` tell them.
             if self.warns_of_settings and (self.options.verbose or streams.is_terminal(2)):
                 for warning in self._settings.warnings:
@@ -248,8 +246,7 @@ class Session:
                 _("This needs a confirmation: {question}").format(question=question), hint=_("Add --yes to do it.")
             )
         streams.write_err(f"{plain(question)} [{_('y/N')}] ")
-        answer = _read_line().strip().lower()
-        if answer not in (_("y"), _("yes"), "y", "yes"):
+        if not _agrees(_read_line()):
             raise RefusedError(_("Nothing was changed."), code="declined")
 
     # -- the end
@@ -281,6 +278,16 @@ def _status(error: PaysyncError | None) -> str:
 class _NoProgress:
     def advance(self, steps: int = 1) -> None:
         """Nobody watches."""
+
+
+def _agrees(answer: str) -> bool:
+    """Yes in English or in the user's language, with or without its accents."""
+    wanted = _unaccented(answer.strip().lower())
+    return wanted in ("y", "yes", _unaccented(_("y")), _unaccented(_("yes")))
+
+
+def _unaccented(text: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFD", text) if not unicodedata.combining(one))
 
 
 def _read_line() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from paysync_cli.cli.session import Session
 from paysync_cli.cli.watching import Eye
-from paysync_cli.errors import PaysyncError
+from paysync_cli.errors import PaysyncError, RedisUnavailable
 from paysync_cli.language import _
 from paysync_cli.views.top.desk import Focus, Look, QrKey, Story
 
@@ -102,28 +102,26 @@ class TopDesk:
     # -- doing
 
     def retry(self, key: QrKey) -> str:
-        """As `paysync retry` where the QR has failed jobs, else as `paysync enqueue --now`."""
+        """As `paysync retry QR`, but an embedded Redis that does not run is not started for it."""
         from paysync_cli.cli.registering import wake_workers
-
-        done = self._retry_failed(key) or self._enqueue_now(key)
-        wake_workers(self._session)
-        return f"{key.qr_id}: {done}"
-
-    def _retry_failed(self, key: QrKey) -> str | None:
-        """What became of it; None when it has no failed job that Redis could tell of."""
         from paysync_cli.queue.failed import FailedJobs
-        from paysync_cli.services.retry import Deed, Outcome, Which, retry_named
+        from paysync_cli.services.retry import Deed, Which, retry_named
         from paysync_cli.views.retry import outcome_words
 
-        queue = self._eye.last
+        runtime, queue = self._runtime, self._eye.last
         if queue is None:
-            return None
-        deed = Deed(self._runtime.who, self._runtime.clock.now())
-        report = retry_named(self._runtime.store, FailedJobs(queue), Which([key.qr_id], key.bank), deed)
-        outcome = report.items[0].outcome
-        return None if outcome is Outcome.NOT_FAILED else str(outcome_words(outcome).text)
+            raise RedisUnavailable(
+                _("Failed jobs are in Redis, which cannot be asked now; N plans a check without it."), hint=None
+            )
+        queue.refuse_foreign(runtime.database_id)
+        deed = Deed(runtime.who, runtime.clock.now())
+        report = retry_named(runtime.store, FailedJobs(queue), Which([key.qr_id], key.bank), deed)
+        wake_workers(self._session)
+        return f"{key.qr_id}: {outcome_words(report.items[0].outcome).text}"
 
-    def _enqueue_now(self, key: QrKey) -> str:
+    def plan_now(self, key: QrKey) -> str:
+        """As `paysync enqueue QR --now`."""
+        from paysync_cli.cli.registering import wake_workers
         from paysync_cli.services.register import Request, Wish, enqueue
         from paysync_cli.views.enqueue import outcome_words
 
@@ -138,7 +136,8 @@ class TopDesk:
             now=now,
             wish=Wish(at=now, now=True, who=runtime.who),
         )
-        return outcome_words(report.items[0].outcome)
+        wake_workers(self._session)
+        return f"{key.qr_id}: {outcome_words(report.items[0].outcome)}"
 
     def check_now(self, key: QrKey) -> str:
         from paysync_cli.cli.check import ask_now

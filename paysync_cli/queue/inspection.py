@@ -49,22 +49,41 @@ class RedisFacts:
 def inspect(link: Link, *, may_write: bool = True) -> RedisFacts:
     """Ask within a few seconds. Raises nothing of Redis'; `may_write` allows a key that lives a second."""
     import redis
+
+    from paysync_cli.queue.link import is_too_old, why
+
+    try:
+        try:
+            return _look(link, may_write)
+        except redis.ResponseError as error:
+            if not is_too_old(error):
+                raise
+            return _look(link, may_write, protocol=2)  # which every server speaks: so that it can tell its version
+    except (
+        redis.AuthenticationError,
+        redis.exceptions.AuthorizationError,
+        redis.exceptions.NoPermissionError,
+    ) as error:
+        return RedisFacts(link.where, "login", why(error))
+    except redis.InvalidResponse as error:
+        return RedisFacts(link.where, "stranger", why(error))
+    except redis.RedisError as error:
+        return RedisFacts(link.where, "down", why(error))
+
+
+def _look(link: Link, may_write: bool, **options: Any) -> RedisFacts:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
     client = link.client(
-        retry=Retry(NoBackoff(), 0), socket_connect_timeout=CONNECT_S, socket_timeout=REPLY_S, decode_responses=True
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=CONNECT_S,
+        socket_timeout=REPLY_S,
+        decode_responses=True,
+        **options,
     )
     try:
         return _Look(client).facts(link.where, may_write)
-    except redis.exceptions.NoPermissionError as error:
-        return RedisFacts(link.where, "login", _words(error))
-    except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-        return RedisFacts(link.where, "login", _words(error))
-    except redis.InvalidResponse as error:
-        return RedisFacts(link.where, "stranger", _words(error))
-    except redis.RedisError as error:
-        return RedisFacts(link.where, "down", _words(error))
     finally:
         client.close()
 
@@ -97,7 +116,7 @@ class _Look:
             append_only=bool(info["aof_enabled"]) if "aof_enabled" in info else None,
             snapshots=None if save is None else bool(save.get("save")),
             persistence_error=_persistence_error(info),
-            hidden=tuple(self._hidden),
+            hidden=tuple(name for name in self._hidden if name != "HELLO" or not info),
         )
 
     def _hello(self) -> Any:
@@ -116,6 +135,8 @@ class _Look:
     def _write_error(self) -> str | None:
         import redis
 
+        from paysync_cli.queue.link import why
+
         try:
             self._client.set(PROBE_KEY, "1", px=PROBE_MS)  # it has an end, should we not come to remove it
             self._client.delete(PROBE_KEY)
@@ -126,7 +147,7 @@ class _Look:
         except redis.exceptions.NoPermissionError:
             return "denied"
         except redis.ResponseError as error:
-            return "misconf" if "MISCONF" in str(error) else _words(error)
+            return "misconf" if "MISCONF" in str(error) else why(error)
         return None
 
     def _clock_offset_s(self) -> float | None:
@@ -148,7 +169,3 @@ def _persistence_error(info: Mapping[str, Any]) -> str | None:
         if info.get(field, "ok") != "ok":
             return field
     return None
-
-
-def _words(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")[:300]

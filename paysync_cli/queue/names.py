@@ -23,6 +23,7 @@ DATABASE_KEY = "paysync:database"  # the UUID of the database whose jobs these a
 TURN_KEY = "paysync:turn"  # counts taken jobs: every eighth comes from medium and low
 WAKE_CHANNEL = "paysync:wake"
 WORKER_CONCURRENCY = "paysync_concurrency"  # a field that our workers add to RQ's own in their hash
+FAILED_REASON = "paysync_reason"  # a field that we add to a failed job's hash: its reason, where that is short
 PROBE_KEY = "paysync:doctor"  # written for a second by `paysync doctor`, to see whether Redis takes writes
 
 REFUSED = "refused: this is not a paysync check, or its data is gone"  # the reason of a job that never ran
@@ -30,6 +31,7 @@ REFUSED_DATA = b'["refused",null,[],{}]'  # what is kept of its data
 
 _JOB_ID = re.compile(r"sync-([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 MAX_DATA_BYTES = 512
+MAX_SHORT_REASON_BYTES = 500
 
 FINISHED_TTL_S = 24 * 3600
 FAILED_TTL_S = 7 * 24 * 3600

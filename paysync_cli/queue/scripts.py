@@ -173,9 +173,11 @@ end
 for queue, scores in pairs(kept) do redis.call('ZADD', prefix .. ':finished:' .. queue, unpack(scores)) end
 if #spent > 0 then redis.call('UNLINK', unpack(spent)) end
 local worker_key = prefix .. ':worker:' .. worker
-if ours > 0 and redis.call('EXISTS', worker_key) == 1 then
-  redis.call('HINCRBY', worker_key, 'successful_job_count', ours)
-  redis.call('HINCRBYFLOAT', worker_key, 'total_working_time', ARGV[6])
+if redis.call('EXISTS', worker_key) == 1 then
+  if ours > 0 then
+    redis.call('HINCRBY', worker_key, 'successful_job_count', ours)
+    redis.call('HINCRBYFLOAT', worker_key, 'total_working_time', ARGV[6])
+  end
   local left = redis.call('SCARD', worker_key .. ':executions')
   redis.call('HSET', worker_key, 'state', left > 0 and 'busy' or 'idle')
 end

@@ -82,6 +82,17 @@ def living(home: Path) -> list[Stamped]:
     return found
 
 
+def killed(home: Path) -> frozenset[str]:
+    """The workers of this home and host that left without a word: their stamp is there, and nobody holds it."""
+    written = {path: _read(path) for path in (home / FOLDER).glob("*.json")}
+    return frozenset(
+        str(one["name"])
+        for path, one in written.items()
+        # Looked for last: one that leaves in this moment takes its stamp with it.
+        if one is not None and not _is_held(path) and path.exists()
+    )
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """What a worker of this host wrote; None for anything else: another host's lock cannot be seen from here."""
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from paysync_cli.errors import InputError
 from paysync_cli.language import _
 from paysync_cli.payments.qr import Qr
-from paysync_cli.queue.failed import FailedJob, FailedJobs, Place
+from paysync_cli.queue.failed import Alike, FailedJob, FailedJobs, Place
 from paysync_cli.queue.names import QUEUE_NAMES
 from paysync_cli.store import qrs
 from paysync_cli.store.database import Database
@@ -74,13 +74,14 @@ class GroupsReport:
 class _Groups:
     by_error: dict[str | None, Group] = field(default_factory=dict)
 
-    def add(self, job: FailedJob, error: str) -> None:
+    def add(self, alike: Alike, error: str) -> None:
         key: str | None = error if error in self.by_error or len(self.by_error) < MAX_GROUPS else None
         group = self.by_error.get(key)
         if group is None:
-            group = self.by_error[key] = Group(key, job, job)
-        group.jobs += 1
-        group.oldest = job
+            group = self.by_error[key] = Group(key, alike.newest, alike.oldest)
+        group.jobs += alike.jobs
+        group.last = max(group.last, alike.newest, key=_moment)
+        group.oldest = min(group.oldest, alike.oldest, key=_moment)
 
 
 def list_failed(
@@ -101,14 +102,29 @@ def list_failed(
 def group_failed(store: Database, failed: FailedJobs, wanted: Filter, *, total: int) -> GroupsReport:
     """All failed jobs by their error, in bounded steps and bounded memory. Raises as `list_failed`."""
     groups = _Groups()
-    for page in matching(store, failed, wanted):
-        for job, error in zip(page, _errors(store, page, groups.by_error), strict=True):
-            groups.add(job, error)
+    for counted in _counted(store, failed, wanted):
+        errors = _errors(store, [alike.newest for alike in counted], groups.by_error)
+        for alike, error in zip(counted, errors, strict=True):
+            groups.add(alike, error)
     ordered = sorted(groups.by_error.values(), key=lambda group: group.jobs, reverse=True)
     rows = rows_of(store, [group.last for group in ordered])
     for group in ordered:
         group.qr = rows.get(group.last.name.qr) if group.last.name is not None else None
     return GroupsReport(ordered, sum(group.jobs for group in ordered), total)
+
+
+def _counted(store: Database, failed: FailedJobs, wanted: Filter) -> Iterator[list[Alike]]:
+    """What is meant, counted by reason in Redis; of which bank a job is only SQL knows, one by one."""
+    if wanted.bank is None:
+        says = _Says(wanted.error)
+        yield from ([alike for alike in step if says(alike.newest.reason)] for step in failed.count())
+    else:
+        yield from ([Alike(1, job, job) for job in page] for page in matching(store, failed, wanted))
+
+
+def _moment(job: FailedJob) -> tuple[float, int, bytes]:
+    """The order of all failed jobs."""
+    return float(job.place.score), job.place.queue, job.place.raw_id
 
 
 def matching(

@@ -9,6 +9,8 @@ from paysync_cli.language import _
 from paysync_cli.services.doctor.finding import Finding, Level, fault, ok, worst
 from paysync_cli.services.doctor.work import WorkFacts
 
+UNKNOWN = "U"  # Nagios' word for a figure that could not be had; 0 would be a figure
+
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
@@ -31,7 +33,9 @@ def judge_heartbeat(work: WorkFacts, name: str | None) -> Finding:
     """Whether a worker beats: any, or the one called `name`."""
     alive = [worker for worker in work.workers or () if worker.alive and name in (None, worker.name)]
     if alive:
-        return ok("work", "heartbeat", _("{n} beating.").format(n=", ".join(worker.name for worker in alive)))
+        one = _("{name} beat {n:.0f} s ago")
+        beats = [one.format(name=worker.name, n=worker.heartbeat_age_s or 0) for worker in alive]
+        return ok("work", "heartbeat", f"{', '.join(beats)}.")
     if name is None:
         return fault("work", "no_worker", _("No worker is alive: nothing is checked."), "paysync worker")
     text = _("Worker {name} does not beat.").format(name=name)
@@ -63,9 +67,11 @@ def nagios(report: HealthReport) -> tuple[int, str]:
 def _performance(work: WorkFacts | None) -> str:
     if work is None:
         return ""
-    figures = {"workers": work.alive, "due": work.due, "oldest_due": f"{work.oldest_due_s:.0f}s"}
-    if work.waiting is not None:
-        figures |= {"waiting": work.waiting}
-    if work.idle_s is not None:
-        figures |= {"last_check": f"{work.idle_s:.0f}s"}
-    return " | " + " ".join(f"{name}={value}" for name, value in figures.items())
+    figures: dict[str, object] = {
+        "workers": None if work.workers is None else work.alive,
+        "due": work.due,
+        "oldest_due": f"{work.oldest_due_s:.0f}s",
+        "waiting": work.waiting,
+        "last_check": None if work.idle_s is None else f"{work.idle_s:.0f}s",
+    }
+    return " | " + " ".join(f"{name}={UNKNOWN if value is None else value}" for name, value in figures.items())

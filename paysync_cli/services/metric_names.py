@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,6 +58,15 @@ class Metric:
     help: str
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one counter stands at, for one combination of its labels."""
+
+    metric: str
+    labels: Mapping[str, str]
+    value: int
 
 
 BANK = Label("bank", "a bank of the settings, by its name there")

@@ -40,8 +40,8 @@ _MOMENT = re.compile(
 )
 _PLAIN_ID = re.compile(r"[!-~]+", re.ASCII)
 _COMMA_DECIMALS = re.compile(r"[0-9]+,[0-9]{1,2}", re.ASCII)
-_YES = frozenset(("true", "yes", "1", "sí", "si"))
-_NO = frozenset(("false", "no", "0"))
+_YES = frozenset(("true", "yes", "1", "sí", "si", "t"))  # t and f are how PostgreSQL writes them
+_NO = frozenset(("false", "no", "0", "f"))
 _MOST_DIGITS = "CLF"  # judges an amount whose currency is already refused
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ class SchemaReport:
     head: str
     where: str
     before: str | None = None
+    fits: bool = True  # this paysync works on it
 
     @property
     def up_to_date(self) -> bool:
@@ -23,18 +24,18 @@ class SchemaReport:
 
     @property
     def newer(self) -> bool:
-        """A later paysync wrote it: this one refuses to touch it."""
+        """A later paysync wrote it: this one leaves it as it is, and works on it only if it `fits`."""
         return self.version is not None and self.version not in schema.KNOWN
 
 
 def look_at_schema(database: Database) -> SchemaReport:
     """The version as it is. Raises DatabaseUnavailable."""
     version = database.version()
-    return SchemaReport(version, schema.HEAD, database.where, before=version)
+    return SchemaReport(version, schema.HEAD, database.where, version, database.fits())
 
 
 def upgrade_schema(database: Database) -> SchemaReport:
     """Bring the schema up to date. Raises SettingsError when a newer paysync wrote it."""
     before = database.version()
     database.upgrade()
-    return SchemaReport(database.version(), schema.HEAD, database.where, before=before)
+    return SchemaReport(database.version(), schema.HEAD, database.where, before, database.fits())

@@ -101,6 +101,9 @@ def _dead(worker: WorkerSeen) -> RefusedError:
     if worker.condition == "stopped":
         message = _("Worker {name} has ended already ({place}).").format(name=worker.name, place=place)
         return RefusedError(message, hint=_("See: paysync workers"), code="worker_dead")
+    if worker.killed:
+        message = _("Worker {name} was killed: its process is gone ({place}).").format(name=worker.name, place=place)
+        return RefusedError(message, hint=_("See: paysync workers"), code="worker_dead")
     message = _("Worker {name} has been silent for {n:.0f} s and would not hear it ({place}).").format(
         name=worker.name, n=worker.heartbeat_age_s or 0, place=place
     )

@@ -14,10 +14,11 @@ from paysync_cli.views.page import Page
 
 @dataclass(frozen=True)
 class AuditView(ListView):
-    """One page, the newest first. `next_command` shows the page after it."""
+    """One page, the newest first. `next_command` shows the page after it; `filtered`: not all are meant."""
 
     report: ActionsReport
     next_command: str | None = None
+    filtered: bool = False
     columns = ("id", "at", "who", "action", "object", "qr_id", "bank", "reason", "detail")
 
     def data(self) -> object:
@@ -40,7 +41,8 @@ class AuditView(ListView):
     def human(self, page: Page) -> None:
         heads = [_("When"), _("Who"), _("Action"), _("On"), _("Why"), _("Detail")]
         rows = ((one.at, one.who, one.action, one.what, one.reason, _detail(one)) for one in self.report.items)
-        page.table(heads, rows, empty=_("No action is recorded like this."))
+        empty = _("No action is recorded like this.") if self.filtered else _("No action is recorded yet.")
+        page.table(heads, rows, empty=empty)
         if self.next_command is not None:
             page.line(_("more: {command}").format(command=self.next_command))
 

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paysync_cli.banks.registry import Adapter
-from paysync_cli.language import _
+from paysync_cli.language import _, mark, pgettext
 from paysync_cli.services.bank_desk import BankReport, Tested
 from paysync_cli.services.gate import Limits
 from paysync_cli.views.base import ListView, View
 from paysync_cli.views.breaker import breaker_fields
+from paysync_cli.views.fitting import Choice, fitted_table
 from paysync_cli.views.page import BAD, GOOD, NOTICE, Column, Page, Styled
 
 WHY = {
-    "adapter_broken": _("adapter broken"),
-    "credential_stopped": _("credential stopped"),
-    "paused": _("paused"),
-    "breaker_open": _("does not answer"),
-    "held": _("asked us to wait"),
+    "adapter_broken": mark("adapter broken"),
+    "credential_stopped": mark("credential stopped"),
+    "paused": mark("paused"),
+    "breaker_open": mark("does not answer"),
+    "held": mark("asked us to wait"),
 }
 
 
@@ -40,13 +41,16 @@ class BanksView(ListView):
             yield {key: fields[key] for key in self.columns}
 
     def human(self, page: Page) -> None:
-        page.table(
-            [_("Bank"), _("State"), Column(_("Open"), right=True), Column(_("Due"), right=True), _("Limits"),
-             _("Adapter"), _("Environment")],
-            [(r.name, _state(r), r.open_qrs, r.due, limits_words(r.limits), r.adapter, r.environment)
-             for r in self.reports],
-            empty=_("no bank is configured"),
-        )  # fmt: skip
+        choices: list[Choice[BankReport]] = [
+            Choice(Column(_("Bank")), lambda one: one.name),
+            Choice(Column(_("State")), _state),
+            Choice(Column(_("Open"), right=True), lambda one: one.open_qrs),
+            Choice(Column(pgettext("how many", "Due"), right=True), lambda one: one.due),
+            Choice(Column(_("Limits")), lambda one: limits_words(one.limits)),
+            Choice(Column(_("Adapter")), lambda one: one.adapter, 2),
+            Choice(Column(_("Environment")), lambda one: one.environment, 1),
+        ]
+        fitted_table(page, choices, self.reports, empty=_("no bank is configured"))
         for report in self.reports:
             if report.adapter_error is not None:
                 page.line(Styled(f"{report.name}: {report.adapter_error}", BAD))
@@ -172,7 +176,7 @@ def bank_fields(report: BankReport) -> dict[str, object]:
 def _state(report: BankReport) -> Styled:
     if report.closed is None:
         return Styled(_("open"), GOOD)
-    return Styled(WHY.get(report.closed, report.closed), NOTICE if report.closed == "paused" else BAD)
+    return Styled(_(WHY.get(report.closed, report.closed)), NOTICE if report.closed == "paused" else BAD)
 
 
 def limits_words(limits: Limits) -> str:

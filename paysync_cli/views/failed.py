@@ -40,7 +40,7 @@ class FailedView(ListView):
             Choice(Column(_("Status now")), lambda one: one.qr and status_cell(one.qr.status.value), 2),
             Choice(Column(_("Error")), lambda one: error_line(one.job.reason) or _no_reason()),
         ]
-        fitted_table(page, choices, self.report.items, empty=_("No job is failed like this."))
+        fitted_table(page, choices, self.report.items, empty=_none(self.report))
         if self.report.total:
             text = ngettext(
                 "{n} failed job in all; ask again: {command}",
@@ -82,9 +82,13 @@ class FailedGroupsView(ListView):
             Choice(Column(_("First")), lambda one: one.oldest.failed_at, 2),
             Choice(Column(_("Last QR")), lambda one: one.qr and one.qr.qr_id, 1),
         ]  # fmt: skip
-        fitted_table(page, choices, self.report.groups, empty=_("No job is failed like this."))
+        fitted_table(page, choices, self.report.groups, empty=_none(self.report))
         if self.report.jobs:
             page.line(_('ask again: {command} --error "TEXT OF THE ERROR"').format(command=TO_RETRY))
+
+
+def _none(report: FailedReport | GroupsReport) -> str:
+    return _("No failed job is like this.") if report.total else _("No job is failed.")
 
 
 def _fields(one: FailedItem) -> dict[str, object]:

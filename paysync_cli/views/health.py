@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from paysync_cli.language import _
 from paysync_cli.views.base import View
+from paysync_cli.views.doctor import area_words
 from paysync_cli.views.page import Page
 
 
@@ -39,4 +40,4 @@ class HealthView(View):
             _("{mode}: fine").format(mode=self.mode) if self.well else _("{mode}: not fine").format(mode=self.mode)
         )
         for area, _code, level, text, mend in self.findings:
-            page.line(f"  {level}: {area}: {text}" + (f" -> {mend}" if mend else ""))
+            page.line(f"  {_(level)}: {area_words(area)}: {text}" + (f" -> {mend}" if mend else ""))

@@ -18,10 +18,11 @@ from paysync_cli.views.times import briefly_beside
 
 @dataclass(frozen=True)
 class QrListView(ListView):
-    """One page of QRs. `next_command` is the command line that shows the page after it."""
+    """One page of QRs. `next_command` shows the page after it; `filtered`: not all are meant."""
 
     report: ListReport
     next_command: str | None = None
+    filtered: bool = False
     columns = (
         "qr_id", "bank", "status", "amount", "currency", "paid", "account",
         "due_at", "next_check_at", "plan_state", "checks", "environment", "registered_at",
@@ -35,7 +36,8 @@ class QrListView(ListView):
 
     def human(self, page: Page) -> None:
         several = len({one.qr.bank for one in self.report.items}) > 1
-        fitted_table(page, qr_columns(page, bank_tells=several), self.report.items, empty=_("No QR is like this."))
+        empty = _("No QR is like this.") if self.filtered else _("No QR is registered yet.")
+        fitted_table(page, qr_columns(page, bank_tells=several), self.report.items, empty=empty)
         if self.next_command is not None:
             page.line(_("more: {command}").format(command=self.next_command))
 

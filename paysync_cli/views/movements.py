@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from paysync_cli.language import _, ngettext
 from paysync_cli.payments.money import to_text
 from paysync_cli.services.movements import MovementsReport
 from paysync_cli.store.movements import Booked, Total
 from paysync_cli.views.base import ListView
+from paysync_cli.views.fitting import Choice, fitted_table
 from paysync_cli.views.page import Cell, Column, Page
+from paysync_cli.views.times import briefly_beside
 
 
 @dataclass(frozen=True)
 class MovementsView(ListView):
-    """One page, and what the whole list adds up to. `next_command` shows the page after it."""
+    """One page, and what the whole list adds up to. `next_command` shows the page after it.
+
+    `filtered`: not all are meant.
+    """
 
     report: MovementsReport
     next_command: str | None = None
+    filtered: bool = False
     columns = (
         "id", "booked_at", "paid_at", "qr_id", "bank", "bank_transaction_id", "amount", "currency", "account", "payer",
         "source", "status", "environment",
@@ -38,9 +45,8 @@ class MovementsView(ListView):
         return map(_fields, self.report.items)
 
     def human(self, page: Page) -> None:
-        heads: list[Column | str] = [_("Paid"), _("QR"), _("Bank transaction"), Column(_("Amount"), right=True),
-                                     _("Account"), _("Payer"), _("Booked"), _("From")]  # fmt: skip
-        page.table(heads, map(_cells, self.report.items), empty=_("Nothing is booked like this."))
+        empty = _("Nothing is booked like this.") if self.filtered else _("Nothing is booked yet.")
+        fitted_table(page, _choices(page), list(self.report.items), empty=empty)
         for total in self.report.totals:
             page.line(_total_words(total))
         if self.next_command is not None:
@@ -65,9 +71,20 @@ def _fields(one: Booked) -> dict[str, object]:
     }
 
 
-def _cells(one: Booked) -> tuple[Cell, ...]:
-    amount = f"{to_text(one.amount, one.currency)} {one.currency}"
-    return one.paid_at, one.qr_id, one.bank_transaction_id, amount, one.account, one.payer, one.booked_at, one.source
+def _choices(page: Page) -> list[Choice[Booked]]:
+    def briefly(at: datetime | None) -> Cell:
+        return None if at is None else briefly_beside(at, page.now, page.zone)
+
+    return [
+        Choice(Column(_("Paid")), lambda one: one.paid_at, 0, lambda one: briefly(one.paid_at)),
+        Choice(Column(_("QR")), lambda one: one.qr_id),
+        Choice(Column(_("Bank transaction")), lambda one: one.bank_transaction_id),
+        Choice(Column(_("Amount"), right=True), lambda one: f"{to_text(one.amount, one.currency)} {one.currency}"),
+        Choice(Column(_("Account")), lambda one: one.account, 1),
+        Choice(Column(_("Payer")), lambda one: one.payer, 2),
+        Choice(Column(_("Booked")), lambda one: one.booked_at, 3, lambda one: briefly(one.booked_at)),
+        Choice(Column(_("From")), lambda one: one.source, 4),
+    ]
 
 
 def _total_words(total: Total) -> str:

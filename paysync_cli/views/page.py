@@ -93,9 +93,9 @@ class Page(ABC):
     def table(self, columns: Sequence[Column | str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
         """A table; `empty` is the sentence shown instead when there are no rows."""
 
+    @abstractmethod
     def moment(self, at: datetime) -> str:
         """The moment as this page shows it."""
-        raise NotImplementedError
 
     def text_of(self, cell: Cell) -> str:
         """The cell's harmless text; a dash for None."""

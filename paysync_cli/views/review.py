@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 from paysync_cli.payments.money import to_text
 from paysync_cli.services.reviews import ResolveReport, ReviewReport, ReviewsReport
 from paysync_cli.store.reviews import OPEN, Review
 from paysync_cli.views.base import ListView, View
 from paysync_cli.views.listing import amount_text
 from paysync_cli.views.page import GOOD, NOTICE, QUIET, Cell, Column, Page, Styled, status_cell
+
+# What a review's detail may hold. A key of a later version is shown as it is.
+DETAILS = {
+    "amount": mark("Amount"),
+    "currency": mark("Currency"),
+    "transaction": mark("Transaction"),
+    "expected": mark("Expected"),
+    "expected_currency": mark("Expected currency"),
+    "paid": mark("Paid"),
+    "paid_at": mark("Paid at"),
+    "payer": mark("Payer"),
+    "status": mark("Status"),
+    "booked": mark("Booked"),
+    "conflict": mark("Conflict"),
+    "problem": mark("Problem"),
+    "element": mark("Element"),
+    "bank_says": mark("Bank says"),
+}
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ def _told(review: Review) -> Iterable[tuple[str, Cell]]:
     yield _("State"), _state(review)
     yield _("Opened"), review.opened_at
     for key, value in review.detail.items():
-        yield key.replace("_", " ").capitalize(), value
+        yield _(DETAILS[key]) if key in DETAILS else key.replace("_", " ").capitalize(), value
     if review.resolved_at is not None:
         yield _("Resolved"), review.resolved_at
         yield _("By"), review.resolved_by

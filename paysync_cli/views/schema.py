@@ -28,6 +28,8 @@ class SchemaView(View):
         report = self.report
         if report.up_to_date:
             verdict = Styled(_("up to date"), GOOD)
+        elif report.newer and report.fits:
+            verdict = Styled(_("written by a newer paysync; this one works on it too"), GOOD)
         elif report.newer:
             verdict = Styled(_("written by a newer paysync: install that one"), NOTICE)
         else:

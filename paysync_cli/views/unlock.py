@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paysync_cli.language import _
+from paysync_cli.language import _, pgettext
 from paysync_cli.services.unlock import UnlockReport
 from paysync_cli.views.base import View
 from paysync_cli.views.page import GOOD, Page, Styled
@@ -31,4 +31,4 @@ class UnlockView(View):
             return
         text = _("The credential of bank {bank} is unlocked; the workers log in again.").format(bank=report.bank)
         page.line(Styled(text, GOOD))
-        page.fields([(_("stopped"), report.stopped_at), (_("because"), report.stop_reason)])
+        page.fields([(pgettext("credential", "stopped"), report.stopped_at), (_("because"), report.stop_reason)])

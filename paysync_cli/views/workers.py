@@ -97,6 +97,9 @@ class StopView(View):
 
     def human(self, page: Page) -> None:
         left = len(self.report.left)
+        if not (left or self.report.finishing or self.report.deaf):
+            page.line(_("No worker runs."))
+            return
         page.line(ngettext("{n} worker left.", "{n} workers left.", left).format(n=left))
         for name in self.report.finishing:
             page.line(Styled(_("{name} was asked and still finishes what it runs.").format(name=name), NOTICE))

@@ -47,6 +47,7 @@ def test_the_last_first_and_whole(home: Home) -> None:
         "reason": HOSTILE, "detail": {"before": "planned"},
     }  # fmt: skip
     assert hold["at"].endswith("+00:00")
+    assert [item["bank"] for item in data["items"]] == [None, "sim", "sim"]  # what is done to a bank is the bank's
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,15 @@ def test_pages_and_rows(home: Home) -> None:
     shown = home.run("audit")
     assert "\x1b" not in shown.out
     assert "failed: 7" in shown.out
+
+
+def test_nothing_was_done_or_nothing_is_meant(home: Home) -> None:
+    assert home.run("audit", "--action", "unlock").out == "No action is recorded like this.\n"
+    with new_home() as empty:
+        with empty.books():
+            pass
+        assert empty.run("audit").out == "No action is recorded yet.\n"
+        assert empty.run("movements").out == "Nothing is booked yet.\n"
 
 
 def test_errors_and_no_redis(home: Home) -> None:

@@ -52,6 +52,7 @@ def test_everything_past_its_time_goes(home: Home) -> None:
             "completed": {"matched": 2, "removed": 2},
             "failed": {"matched": 5, "removed": 5},
             "orphans": {"matched": 1, "removed": 1},
+            "alerts": DONE,
         }
         assert spent_ids(client, "failed") == ["sync-5-2", "sync-6-2"]
         assert home.data("list", "--status", "active")["items"][0]["plan_state"] == "planned"
@@ -116,7 +117,7 @@ def test_the_last_run_is_shown(home: Home) -> None:
     home.data("cleanup")
     data = home.data("cleanup", "--status")
     assert (data["outcome"], data["running"]) == ("ok", None)
-    assert data["removed"] == {"checks": 1, "completed": 0, "failed": 0, "orphans": 1}
+    assert data["removed"] == {"checks": 1, "completed": 0, "failed": 0, "orphans": 1, "alerts": 0}
     assert datetime.fromisoformat(data["at"]).utcoffset() == timedelta(0)
     assert home.data("stats")["last_cleanup"]["outcome"] == "ok"
 

@@ -244,7 +244,9 @@ def test_what_the_written_file_offers_can_be_switched_on(config, tmp_path: Path)
     config("init", "full.toml")
     text = (tmp_path / "full.toml").read_text()
     keys = [line[2:] for line in text.splitlines() if line.startswith("# ") and (" = " in line or line[2:3] == "[")]
-    uncommented = "\n".join(line for line in keys if not line.startswith(("password_file", "aes_key_file")))
+    uncommented = "\n".join(
+        line for line in keys if not line.startswith(("password_file", "aes_key_file", "notice_secret_file"))
+    )
     parsed = tomllib.loads(uncommented)
     assert set(parsed) == {key.name for key in KEYS} | {"banks"}
     assert {key.name for key in BANK_KEYS} <= set(parsed["banks"]["baneco"])

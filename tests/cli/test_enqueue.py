@@ -207,6 +207,17 @@ def test_no_bank_names_the_ways_out(tmp_path: Path) -> None:
     assert not home.database.exists()
 
 
+@pytest.mark.parametrize(
+    "line", ["enqueue QR1 --amount x", "enqueue QR1 --in 5x", "import bad.csv", "import bad.csv --on-error skip"]
+)
+def test_what_is_wrong_makes_no_database(tmp_path: Path, line: str) -> None:
+    home = RegisterHome(tmp_path)
+    home.write("bad.csv", "qr_id,amount\nQR1,x\n")
+    ended = home.run(*line.split())
+    assert ended.status == (3 if "skip" in line else 2), ended
+    assert not home.database.exists()
+
+
 def test_several_banks_want_a_name(home: RegisterHome) -> None:
     assert home.run("enqueue", "QR1", env=SECOND_BANK).status == 2
     document = home.document("enqueue", "QR1", "--bank", "other", env=SECOND_BANK)

@@ -129,6 +129,11 @@ def test_cut_short_while_the_bank_is_asked(home: Home, number: int, status: int)
 
 
 # -- the reader leaves, the output is closed, the disk is full
+#
+# What the field does, and so do we. A reader that leaves (`| head`) has all it wanted: not a word, and the status of
+# the work, so that `set -o pipefail` goes on. Output that is lost (a full disk, a closed descriptor) was wanted by
+# somebody: one sentence on standard error and a bad status, as of `ls >/dev/full` and `ls >&-`, never a traceback.
+# Who closes standard output and has nothing to be told, as cron with --quiet, lost nothing.
 
 
 def in_a_shell(home: Home, line: str) -> subprocess.CompletedProcess[str]:
@@ -168,6 +173,19 @@ def test_closed_output_is_told_in_a_sentence(home: Home, line: str) -> None:
     assert done.returncode == 1
     assert done.stderr == "error: The output could not be written: standard output is closed.\n"
     assert in_a_shell(home, f"{shlex.join(PAYSYNC)} {line} >&- 2>&-").returncode == 1
+
+
+def test_a_closed_output_that_nothing_was_for_is_no_error(home: Home) -> None:
+    done = in_a_shell(home, f"{shlex.join(PAYSYNC)} purge --completed --quiet >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("end", "status"), [("| head -n 1", 0), (">/dev/full", 1), (">&-", 1)])
+def test_what_watches_ends_with_its_reader(home: Home, end: str, status: int) -> None:
+    done = in_a_shell(home, f"{shlex.join(PAYSYNC)} stats --watch --interval 500ms {end}")
+    assert done.returncode == status, done
+    assert len(done.stdout.splitlines()) == (1 - status)
+    assert (len(done.stderr.splitlines()), "Traceback" in done.stderr) == (status, False)
 
 
 @pytest.mark.parametrize("line", ["enqueue LATE --amount 5", "hold QR1 --reason disputed", "purge --failed"])

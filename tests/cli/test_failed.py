@@ -10,6 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from paysync_cli.payments.status import Priority
+from paysync_cli.queue import failed as failed_jobs
+from paysync_cli.queue.failed import FailedJobs
+from paysync_cli.queue.names import JobName
+from paysync_cli.services.failed import Filter, group_failed
 from tests.books import HOSTILE, add_qr, everything, fail_jobs
 from tests.embedded import running_servers
 from tests.home import Home, lines_seen, new_home
@@ -99,6 +104,36 @@ def test_grouped_by_error_whatever_qr_it_names(home: Home) -> None:
     assert [row["jobs"] for row in rows] == ["3", "1"]
 
 
+def test_causes_are_counted_in_redis_step_by_step(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200,000 jobs with few reasons are a few hundred short answers, wherever their reasons are kept."""
+    with home.books() as store, home.queue() as queue, home.redis() as client:
+        fail_jobs(client, [(f"sync-1-{n}", f"HTTP 50{n % 2}", n) for n in range(40)])
+        fail_jobs(client, [(f"sync-2-{n}", "HTTP 500", 50 + n) for n in range(30)], HIGH)
+        for n in range(10):
+            client.hset(f"rq:job:sync-1-{n}", "paysync_reason", "timed out")
+        fail_jobs(client, [("other", "", 1)])
+        monkeypatch.setattr(failed_jobs, "COUNTING_STEP", 16)
+        monkeypatch.setattr(FailedJobs, "page", None)  # no job by itself comes over the line
+        failed = FailedJobs(queue)
+        steps = list(failed.count())
+        assert [sum(alike.jobs for alike in step) for step in steps] == [16, 14, 16, 16, 9]
+        groups = group_failed(store, failed, Filter(), total=71).groups
+        assert {one.error: one.jobs for one in groups} == {"HTTP 500": 45, "HTTP 501": 15, "timed out": 10, "": 1}
+        most = groups[0]
+        assert (most.last.id, most.oldest.id) == ("sync-1-10", "sync-2-29")
+        assert [one.jobs for one in group_failed(store, failed, Filter("http"), total=71).groups] == [45, 15]
+
+
+def test_a_worker_keeps_a_short_reason_where_it_is_cheap_to_count(home: Home) -> None:
+    with home.queue() as queue, home.redis() as client:
+        queue.fail([(JobName(1, 1), Priority.LOW)], "timed out")
+        queue.fail([(JobName(1, 2), Priority.LOW)], "long " * 200)
+        kept = [client.hget(f"rq:job:sync-1-{n}", "paysync_reason") for n in (1, 2)]
+        assert kept == [b"timed out", None]
+        assert {job.reason for job in FailedJobs(queue).page()} == {"timed out", "long " * 200}
+        assert client.ttl("rq:job:sync-1-1") > 0
+
+
 def test_jobs_that_are_not_ours_and_hostile_reasons_are_shown_harmless(home: Home) -> None:
     with home.redis() as client:
         fail_jobs(client, [("strange", HOSTILE, 5), ("sync-99-0", "", 6)])
@@ -118,7 +153,7 @@ def test_jobs_that_are_not_ours_and_hostile_reasons_are_shown_harmless(home: Hom
 def test_nothing_is_failed(home: Home) -> None:
     assert home.data("failed") == {"items": [], "total": 0, "next": None}
     assert home.data("failed", "--group-by", "error") == {"groups": [], "jobs": 0, "total": 0}
-    assert home.run("failed").out == "No job is failed like this.\n"
+    assert home.run("failed").out == "No job is failed.\n"
     assert running_servers(home.folder) == []
 
 

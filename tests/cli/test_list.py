@@ -56,7 +56,8 @@ def test_nothing_is_an_empty_list_and_one_document(home: Home) -> None:
     assert home.data("list") == {"items": [], "next": None}
     assert home.run("list", "--jsonl").out == ""
     assert home.run("list", "--csv").out.startswith("qr_id,bank,status,")
-    assert "No QR is like this." in home.run("list").out
+    assert "No QR is registered yet." in home.run("list").out
+    assert "No QR is like this." in home.run("list", "--due").out
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_the_document_holds_everything(home: Home) -> None:
     assert data == {
         "qr_id": "QR1", "bank": "sim", "environment": "certification", "status": "active",
         "amount": "100.50", "currency": "BOB", "paid": "50.00", "account": "main", "multi_use": False,
-        "due_at": (NOW + timedelta(days=1)).isoformat(),
+        "due_at": (NOW + timedelta(days=1)).isoformat(), "notified_at": None,
         "plan": {"state": "planned", "next_check_at": moment, "checks": 2, "max_checks": 20, "attempts": 0,
                  "priority": "low"},
         "checks": [

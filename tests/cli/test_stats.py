@@ -62,6 +62,7 @@ def test_every_promised_key_is_there_although_nothing_is(home: Home) -> None:
         "workers": [],
         "leader": None,
         "banks": [],
+        "alerts": {"undelivered": 0, "oldest_at": None, "error": None},
         "last_cleanup": None,
         "redis": None,
         "warnings": [],

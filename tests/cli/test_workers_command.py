@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from paysync_cli.queue import stamp
-from paysync_cli.queue.client import SILENT_S
+from paysync_cli.queue.client import OURS_SILENT_S
 from tests.process import clean_environment, run_on_terminal
 from tests.shop import Shop, shop
 
@@ -84,9 +84,8 @@ def test_a_worker_is_busy_as_soon_as_it_runs_a_check_and_idle_as_soon_as_it_does
 def test_alive_stale_and_stopped_are_told_apart(town: Shop) -> None:
     child, name = start(town)
     assert row_of(town, name)["condition"] == "alive"
-    child.kill()
-    child.wait()
-    silence(town, name, SILENT_S + 5)
+    child.send_signal(signal.SIGSTOP)
+    silence(town, name, OURS_SILENT_S + 5)
     assert row_of(town, name)["condition"] == "stale"
     assert findings(town)[1].items() >= {"stale_worker": "warning", "no_worker": "fault"}.items()
     refused = town.run("worker-stop", name)
@@ -102,6 +101,33 @@ def test_on_any_terminal_a_worker_is_seen_and_its_name_can_be_copied(town: Shop)
         shown = run_on_terminal("workers", env=town.env, cwd=town.home, columns=columns).out
         assert name in shown, shown
         assert "alive" in shown, shown
+
+
+def test_a_killed_worker_is_not_called_alive_for_a_moment(town: Shop) -> None:
+    child, name = start(town)
+    town.until(lambda: stamp.living(town.home))
+    child.kill()
+    child.wait()
+    row = row_of(town, name)
+    assert (row["condition"], row["state"]) == ("stale", "killed")
+    assert row["heartbeat_age_seconds"] < OURS_SILENT_S
+    assert town.run("health").status == 6
+    assert findings(town)[1].items() >= {"worker_killed": "warning", "no_worker": "fault"}.items()
+    refused = town.run("worker-stop", name)
+    assert (refused.status, "was killed" in refused.err) == (5, True)
+    silence(town, name, 0, gone=True)
+    row = row_of(town, name)
+    assert (row["done"], row["failed"]) == (None, None)  # nobody knows any more
+
+
+def test_a_worker_whose_check_failed_is_idle_at_once() -> None:
+    """The next beat, seconds later, would say so too."""
+    with shop({"fault": [{"kind": "server_error", "on": "status"}]}, env={"PAYSYNC_ATTEMPTS": "1"}) as town:
+        assert town.run("db", "upgrade").status == 0
+        _child, name = start(town)
+        town.register("QR0")
+        row = town.until(lambda: row_of(town, name) if row_of(town, name)["failed"] else None)
+        assert (row["state"], row["current"]) == ("idle", 0)
 
 
 # -- worker-stop
@@ -129,7 +155,8 @@ def test_all_asks_first_and_nobody_is_not_found(town: Shop) -> None:
     assert town.run("worker-stop").status == town.run("worker-stop", name, "--all").status == 2
     assert town.run("worker-stop", "--all", "--yes").status == 0
     assert child.wait(30) == 0
-    assert town.run("worker-stop", "--all", "--yes").status == 0  # already so
+    already = town.run("worker-stop", "--all", "--yes")
+    assert (already.status, already.out) == (0, "No worker runs.\n")
 
 
 def test_a_process_of_several_that_was_asked_to_leave_is_not_started_again(town: Shop) -> None:
@@ -207,6 +234,8 @@ def test_nagios_has_its_own_exit_statuses(town: Shop) -> None:
     assert fine.status == 0
     assert fine.out.count("\n") == 1
     assert " | workers=1 " in fine.out
+    away = town.run("health", "--nagios", env={"REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert (away.status, " | workers=U " in away.out, "waiting=U" in away.out) == (2, True, True)
     unknown = town.run("health", "--nagios", env={"PAYSYNC_HOME": str(town.home / "none")})
     assert (unknown.status, unknown.out.startswith("PAYSYNC UNKNOWN - ")) == (3, True)
     assert town.run("health", "--nagios", env={"PAYSYNC_CONCURRENCY": "many"}).status == 3

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 
+from docs.generate.json_page import misfits
 from paysync_cli.cli import command as declared
 from paysync_cli.cli import commands, main
 from tests.books import HOSTILE, add_check, add_qr, book, dump, everything, new_database, open_review, spend
@@ -72,6 +73,7 @@ ROWS = {
     "dispatch": Row("dispatch --once"),
     "workers": Row("workers"),
     "worker-stop": Row("worker-stop nobody", 4, 4, 4),
+    "serve": Row("serve", None, None, None, error="serve --port 99999999", fails=2),
     "pause": Row("pause sim --for 1h"),
     "resume": Row("resume sim"),
     "bank list": Row("bank list"),
@@ -88,6 +90,8 @@ ROWS = {
     "top": Row("top", 2, 2, 2, fails=2),
     "health": Row("health", 6, 6, 6, fails=4),
     "audit": Row("audit"),
+    "alert test": Row("alert test", 2, 2, 2, fails=2),
+    "alert list": Row("alert list"),
     "movements": Row("movements"),
     "accounts": Row("accounts"),
     "sweep": Row("sweep"),
@@ -101,6 +105,7 @@ ROWS = {
     "cleanup": Row("cleanup"),
     "db current": Row("db current"),
     "db upgrade": Row("db upgrade", error="db upgrade extra", fails=2),
+    "completion": Row("completion bash", error="completion tcsh", fails=2),
 }  # fmt: skip
 
 
@@ -181,6 +186,7 @@ def test_json_is_one_document_and_nothing_else(worlds: dict[str, Shop], name: st
         assert (document["status"] == "ok") == (ended.status == 0), seen
         assert bool(document["errors"]) == (ended.status != 0), seen
         assert '"schema"' not in ended.err, seen
+        assert document["data"] is None or misfits(name, document["data"]) == [], seen  # docs/json.md lists it
 
 
 @pytest.mark.parametrize("name", [name for name in LEAVES if declared.COMMANDS[name].rows])
@@ -216,7 +222,7 @@ def lives(world: Shop) -> tuple[list[str], dict[bytes, bytes]]:
 
 @pytest.mark.parametrize("name", [name for name in LEAVES if declared.COMMANDS[name].changes])
 def test_read_only_refuses_the_deed_and_allows_its_dry_run(worlds: dict[str, Shop], name: str) -> None:
-    many, line = worlds["many"], {"reconcile": "reconcile --fix"}.get(name, ROWS[name].words)
+    many, line = worlds["many"], {"reconcile": "reconcile --fix", "serve": "serve --notify"}.get(name, ROWS[name].words)
     if "--nonsense" in line:
         line = line.replace("--nonsense", "--yes")
     before = lives(many)

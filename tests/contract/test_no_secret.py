@@ -36,6 +36,9 @@ AWAY = {
 SECRETS = {
     "PAYSYNC_BANK_SIM_PASSWORD": CANARY,
     "PAYSYNC_BANK_SIM_AES_KEY": KEY,
+    "PAYSYNC_BANK_SIM_NOTICE_SECRET": "5up3r.secret-of-notices",  # a part of an address: no other characters
+    "PAYSYNC_BANK_SIM_NOTICE_USERNAME": "ana",
+    "PAYSYNC_BANK_SIM_NOTICE_PASSWORD": CANARY,
     "PAYSYNC_SERVE_TOKEN": CANARY,
     "PAYSYNC_PING_URL": f"http://127.0.0.1:1/{ENCODED}/{ENCODED}?key={ENCODED}",
     "PAYSYNC_ALERT_URLS": f"slack://{ENCODED}/{ENCODED} mailto://ana:{ENCODED}@127.0.0.1:1",
@@ -46,6 +49,7 @@ WRONG = {
     "DATABASE_URL": f"postgresql://canary:{CANARY}@127.0.0.1:x/books?unheard=of",
     "PAYSYNC_BANK_SIM_BASE_URL": f"https://ana:{CANARY}@bank.example",
     "PAYSYNC_BANK_SIM_AES_KEY": f"{KEY}{KEY}00",
+    "PAYSYNC_BANK_SIM_NOTICE_SECRET": CANARY,
     "PAYSYNC_PING_URL": f"ftp://{CANARY}",
     "PAYSYNC_ALERT_URLS": f"{CANARY} {CANARY}",
 }
@@ -118,7 +122,7 @@ def test_neither_log_nor_redis_nor_books_keep_it(town: Shop) -> None:
 def test_the_masked_settings_say_where_they_come_from(town: Shop) -> None:
     shown = run(town, "config show", WORLDS["all away"]).out
     for name in ("redis_url", "database_url", "ping_url", "alert_urls", "serve_token", "banks.sim.password",
-                 "banks.sim.aes_key"):  # fmt: skip
+                 "banks.sim.aes_key", "banks.sim.notice_secret", "banks.sim.notice_password"):  # fmt: skip
         (line,) = [text for text in shown.splitlines() if text.startswith(f"{name} ")]
         assert "***" in line, line
 

@@ -377,6 +377,11 @@ def test_the_working_folders_file_decides(tmp_path: Path) -> None:
     (tmp_path / "paysync.toml").write_text('database_url = "postgresql://h/d"\n')
     (tmp_path / "paysync.toml").chmod(0o600)
     assert look_at_settings(tmp_path) == {"local_url": "warning"}
+    block = '[banks.one]\nbase_url = "https://b"\n[banks.two]\nadapter = "baneco"\nbase_url = "https://b"\n'
+    (tmp_path / "paysync.toml").write_text(block)
+    assert look_at_settings(tmp_path, {"PAYSYNC_BANK_ONE_ADAPTER": "baneco"}) == {"local_bank": "warning"}
+    assert look_at_settings(tmp_path / "..", {}) == {}, "who stands elsewhere does not have these banks at all"
+    (tmp_path / "paysync.toml").write_text('database_url = "postgresql://h/d"\n')
     elsewhere = tmp_path / "cwd"
     elsewhere.mkdir()
     found = load_settings(environ={}, cwd=elsewhere, folders=Folders(tmp_path / "d", tmp_path / "c", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -161,20 +162,23 @@ def test_looking_changes_nothing(town: Shop) -> None:
         assert (dump(runtime.store), everything(client)) == before
 
 
-def test_a_worker_that_lives_and_one_that_was_killed(town: Shop) -> None:
+def test_a_worker_that_lives_one_that_hangs_and_one_that_was_killed(town: Shop) -> None:
     worker = town.start("worker")
 
     async def acts(stage: Stage) -> None:
         await stage.tab(3, "(leader)")
         assert "alive" in stage.text
         assert "no worker is alive" not in stage.text
-        worker.kill()
+        worker.send_signal(signal.SIGSTOP)
         with redis_of(town) as client:
             (key,) = client.smembers("rq:workers")
             beat = datetime.now(UTC) - timedelta(seconds=60)  # as if that minute had passed
             client.hset(key, "last_heartbeat", f"{beat:%Y-%m-%dT%H:%M:%S.%fZ}")
             client.expire(key, 60)
-        await stage.until("STALE")
+            await stage.until("STALE")
+            worker.kill()
+            worker.wait()
+            await stage.until("KILLED")
 
     play(town, acts, SIZES[1])
 
@@ -208,12 +212,26 @@ def test_pause_and_resume_ask_first(town: Shop) -> None:
     play(town, acts)
 
 
-def test_retry_plans_a_check_for_now(town: Shop) -> None:
+def test_each_key_does_what_its_command_does(town: Shop) -> None:
+    """`?` names the commands: retry only where something failed, and then at no cost; N grants a check."""
+
     async def acts(stage: Stage) -> None:
-        await stage.press("slash", *"out", "enter")
+        await stage.press("question_mark")
+        await stage.until("paysync enqueue QR --now")
+        assert "paysync retry QR" in stage.text
+        await stage.press("question_mark", "slash", *"out", "enter")
         await stage.until("Its 20 checks are used up")
         await stage.press("R")
         await stage.until("Retry out")
+        await stage.press("y")
+        await stage.until("Failed jobs are in Redis")
+        with redis_of(town):
+            await stage.until_true(lambda: stage.app._desk._eye.last is not None, "the running Redis")
+            await stage.press("R", "y")
+            await stage.until("out: has no failed job")
+        assert town.qr("out").plan.max_checks == 20
+        await stage.press("N")
+        await stage.until("Grants one check")
         await stage.press("y")
         await stage.until("out: moved")
 
@@ -311,6 +329,7 @@ def test_a_redis_that_is_away_is_an_alarm_and_the_database_still_speaks(
     async def acts(stage: Stage) -> None:
         page = await stage.until("ALARM: Redis at redis://:***@127.0.0.1:1/0 is not available")
         assert page.startswith(" The oldest due check waits 50 minutes.")
+        assert page.count("ALARM: Redis") == 1
         assert "canary" not in page
 
     play(town, acts, SIZES[1])

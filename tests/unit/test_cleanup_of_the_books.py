@@ -14,6 +14,7 @@ from paysync_cli.errors import RedisUnavailable, TryLater
 from paysync_cli.services.cleanup import LEASE, STEP, CleanupReport, cleanup, last_cleanup, preview_cleanup
 from paysync_cli.services.sync import Judge
 from paysync_cli.store import history, leases
+from paysync_cli.store.alerts import AlertKind, raise_alert
 from paysync_cli.store.database import Database
 from tests.books import NOW, add_check, add_qr, book, dump, new_database, open_review
 
@@ -182,11 +183,15 @@ def test_a_long_run_keeps_its_lock(store: Database) -> None:
 
 def test_the_run_is_recorded(store: Database) -> None:
     fill(store)
+    with store.write() as tx:
+        for at in (OLD, YOUNG):
+            raise_alert(tx, AlertKind.JOB_GIVEN_UP, "sim", "QR1", at)
+    assert preview_cleanup(store, None, now=NOW, older_than=MONTH, keep_completed=1, keep_failed=1).alerts.matched == 1
     assert last_cleanup(store, NOW).at is None
     run(store, timer=lambda: 0.0)
     last = last_cleanup(store, NOW)
     assert (last.at, last.outcome, last.running) == (NOW, "ok", None)
-    assert last.detail == {"checks": 4, "completed": None, "failed": None, "orphans": None}
+    assert last.detail == {"checks": 4, "completed": None, "failed": None, "orphans": None, "alerts": 1}
 
 
 def test_redis_down_cleans_the_database_all_the_same(store: Database) -> None:

@@ -107,6 +107,7 @@ def test_what_an_acl_hides_is_named() -> None:
         ({"version": None}, {"schema_old": "fault"}),
         ({"version": "0001", "head": "0002", "known": ("0001", "0002")}, {"schema_old": "fault"}),
         ({"version": "9999"}, {"schema_unknown": "fault"}),
+        ({"version": "9999", "fits": True}, {}),
         ({"write_error": "readonly"}, {"read_only": "fault"}),
         ({"write_error": "busy"}, {"busy": "warning"}),
         ({"write_error": "full"}, {"disk_full": "fault"}),

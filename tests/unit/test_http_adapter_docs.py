@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from paysync_cli.banks.declared import section
+from paysync_cli.banks.notices import NOTICE_KEYS
 from paysync_cli.payments.status import BankStatus
 from tests.declared import DAY, Scripted, described, faults
 from tests.process import run_paysync
@@ -91,7 +92,7 @@ def test_every_key_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     for auth in ("api_key", "oauth2", "login"):
         for paging in ("page", "cursor", "next_link"):
             changed = {"paging": {"kind": paging}, "form": {}}
-            faults(described(auth={"kind": auth}, day_list=changed, ping={}, status={"form": {}}))
+            faults(described(auth={"kind": auth}, day_list=changed, ping={}, notice={}, status={"form": {}}))
     asked: defaultdict[str, set[str]] = defaultdict(set)
     for one in seen:
         asked[one.path.replace("banks.andes", "banks.NAME")] |= set(one._asked)
@@ -99,8 +100,8 @@ def test_every_key_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     asked["banks.NAME.auth"] -= secrets  # asked for only to say that they stand elsewhere
     parts = re.split(r"^(?:## .*?)?`\[(banks\.NAME[a-z_.]*)\]`", PAGE.read_text(), flags=re.MULTILINE)
     page = dict(zip(parts[1::2], parts[2::2], strict=True))
-    tables_of_the_bank = {"auth", "headers", "answer", "status", "payment", "day_list", "ping"}
-    assert asked["banks.NAME"] == secrets | tables_of_the_bank
+    tables_of_the_bank = {"auth", "headers", "answer", "status", "payment", "day_list", "ping", "notice"}
+    assert asked["banks.NAME"] == secrets | set(NOTICE_KEYS) | tables_of_the_bank
     assert {path.removeprefix("banks.NAME.") for path in page} - {"banks.NAME"} == tables_of_the_bank | {
         "day_list.paging"
     }

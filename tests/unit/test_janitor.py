@@ -26,6 +26,7 @@ from paysync_cli.services.dispatch import Scope, dispatch
 from paysync_cli.services.janitor import PATIENCE_S, JanitorReport, find_orphans, recover
 from paysync_cli.services.sync import Asked, Judge, record
 from paysync_cli.store import history, leases, qrs
+from paysync_cli.store.alerts import list_alerts
 from paysync_cli.store.database import Database
 from paysync_cli.store.leases import Lease
 from tests.books import add_qr, link
@@ -117,6 +118,10 @@ def test_a_job_that_is_nowhere_goes_back_at_no_cost(store: Database, queue: Queu
     assert sweep_up(store, queue) == JanitorReport(put_back=1, lost=0)
     assert look(store, qr).plan == replace(qr.plan, state=PlanState.PLANNED)
     assert checks(store, qr) == []
+    sweep_up(store, queue)
+    with store.read() as tx:
+        (alert,) = list_alerts(tx)
+    assert (alert.kind.value, alert.bank, alert.count, alert.detail) == ("checks_abandoned", "sim", 1, "QR1")
 
 
 def test_a_job_in_its_list_is_left_alone_however_old(store: Database, queue: QueueClient) -> None:

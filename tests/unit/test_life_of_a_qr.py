@@ -35,6 +35,7 @@ from paysync_cli.queue.client import Pushed
 from paysync_cli.queue.names import JobName
 from paysync_cli.services.dispatch import Scope, dispatch
 from paysync_cli.services.janitor import PATIENCE_S, recover
+from paysync_cli.services.notices import take_notice
 from paysync_cli.services.register import Outcome, Request, enqueue
 from paysync_cli.services.sweep import book_day
 from paysync_cli.services.sync import Asked, Failure, Judge, record
@@ -272,6 +273,14 @@ class LifeOfQrs(RuleBasedStateMachine):
             kept = [payment for payment in self.bank[qr_id].payments if fact(payment) in self.strays]
             if kept:
                 self.hear(qr_id, Answer(BankStatus.PAID, "list", self.now, tuple(kept), from_list=True))
+
+    @rule(qr_ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=3), fate=fates)
+    def the_bank_gives_notice(self, qr_ids: list[str], fate: Fate | None) -> None:
+        """True or not: only what the bank answers is booked."""
+        self.under(
+            fate,
+            lambda: take_notice(self.store, qr_ids, bank="sim", environment="certification", now=self.now),
+        )
 
     @rule(trouble=st.sampled_from(["", "", "", "refused", "answer lost"]), fate=fates)
     def dispatch(self, trouble: str, fate: Fate | None) -> None:

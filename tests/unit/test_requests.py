@@ -255,6 +255,8 @@ def test_due_before_issue_is_refused() -> None:
         ("sí", True),
         ("Si", True),
         ("si\u0301", True),
+        ("t", True),
+        ("f", False),
         ("false", False),
         ("no", False),
         ("0", False),

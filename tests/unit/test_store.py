@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, exc
+from sqlalchemy import create_engine, event, exc
 
 from paysync_cli.errors import DatabaseUnavailable, InputError, NotFound, SettingsError
 from paysync_cli.payments.qr import Qr
@@ -155,6 +155,34 @@ def test_the_same_movement_is_booked_and_credited_once(any_store: Database) -> N
         assert ledger.balances(tx) == ledger.sums(tx) == [ledger.Balance("sim", "certification", "main", "BOB", 100)]
 
 
+def test_movements_are_added_up_by_account_also_where_a_bank_has_two_environments(any_store: Database) -> None:
+    """A million of them in a blink: where a bank has QRs of one environment, only an index is read."""
+    book(any_store, add_qr(any_store, "QR1"), 100)
+    book(any_store, add_qr(any_store, "QR2", account="till"), 7, currency="USD")
+    book(any_store, add_qr(any_store, "QR3", bank="other"), 30)
+    read: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        read.append(statement)
+
+    event.listen(any_store.engine, "before_cursor_execute", note)
+    with any_store.read() as tx:
+        assert [one.amount for one in ledger.sums(tx)] == [30, 100, 7]
+    event.remove(any_store.engine, "before_cursor_execute", note)
+    (adding,) = (statement for statement in read if "sum(" in statement)
+    assert "paysync_qrs" not in adding
+    if any_store.is_sqlite:
+        with any_store.read() as tx:
+            plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {adding}", ("sim", "other")).all()
+        assert "COVERING INDEX ix_paysync_movements_sums" in str(plan)
+    book(any_store, add_qr(any_store, "QR1", environment="production"), 2000)
+    with any_store.read() as tx:
+        assert ledger.sums(tx) == ledger.balances(tx)
+        assert [(one.environment, one.amount) for one in ledger.sums(tx)] == [
+            ("certification", 30), ("certification", 100), ("certification", 7), ("production", 2000)
+        ]  # fmt: skip
+
+
 def test_a_row_s_id_is_never_given_again(sqlite_store: Database) -> None:
     """A job in Redis would name the wrong QR."""
     first = add_qr(sqlite_store, "QR1")
@@ -258,6 +286,22 @@ def test_a_schema_of_a_newer_paysync_is_refused_with_a_sentence(any_store: Datab
     with pytest.raises(SettingsError, match=r"schema 9999, which this paysync does not know.*0001") as caught:
         any_store.ready(upgrade=upgrade)
     assert (caught.value.code, bool(caught.value.faults[0].hint)) == ("schema_unknown", True)
+    assert any_store.version() == "9999"
+
+
+@pytest.mark.parametrize(("served", "fits"), [("9999 0000 0001", True), ("9999 0002", False), ("0001 0001", False)])
+def test_a_newer_schema_may_leave_room_for_this_paysync(any_store: Database, served: str, fits: bool) -> None:
+    """It has grown, and what it says was said by itself."""
+    sql(any_store, "ALTER TABLE paysync_qrs ADD COLUMN later BIGINT")
+    sql(any_store, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    sql(any_store, f"UPDATE paysync_meta SET value = '{served}' WHERE key = 'schema_serves'")
+    assert any_store.fits() is fits
+    if fits:
+        any_store.ready(upgrade=True)
+        any_store.upgrade()  # somebody of the old ones says so: nothing happens
+    else:
+        with pytest.raises(SettingsError, match="does not know"):
+            any_store.ready(upgrade=True)
     assert any_store.version() == "9999"
 
 

@@ -199,9 +199,9 @@ def test_a_day_still_incomplete_a_day_after_its_end_is_alerted_once_and_names_th
     yesterday = date(2031, 6, 13)
     town.bank.days[yesterday] = Unavailable("down")
 
-    def told() -> list[tuple[str, str, int]]:
+    def told() -> list[tuple[str, str, bool]]:
         with town.store.read() as tx:
-            return [(one.kind.value, one.bucket, one.count) for one in list_alerts(tx)]
+            return [(one.kind.value, one.detail, one.standing) for one in list_alerts(tx)]
 
     town.at(TODAY, "23:59")
     town.sweep()
@@ -209,12 +209,11 @@ def test_a_day_still_incomplete_a_day_after_its_end_is_alerted_once_and_names_th
     town.at(TODAY + timedelta(days=1), "00:01")
     town.sweep()
     town.sweep()
-    assert told() == [("day_incomplete", "2031-06-13", 2)]
-    with town.store.read() as tx:
-        assert "paysync reconcile --date 2031-06-13" in list_alerts(tx)[0].message
+    assert told() == [("day_incomplete", "2031-06-13", True)]
     del town.bank.days[yesterday]
     town.sweep()
-    assert told() == [("day_incomplete", "2031-06-13", 2)]
+    town.sweep()
+    assert told() == [("day_incomplete", "2031-06-13", False)]
 
 
 def test_a_refused_credential_is_told_apart(town: Town) -> None:
@@ -382,6 +381,19 @@ def test_a_payment_of_an_unknown_qr_is_kept_whole_and_is_no_movement(town: Town)
     assert payment_from_detail("QR1", stray.detail) == payment
     town.sweep()
     assert len(town.reviews()) == 1
+
+
+@pytest.mark.parametrize(("shared", "told"), [(False, [("review_opened", 2)]), (True, [])])
+def test_payments_of_unknown_qrs_are_alerted_unless_others_share_the_credential(
+    town: Town, monkeypatch: pytest.MonkeyPatch, shared: bool, told: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setitem(globals(), "RHYTHM", replace(RHYTHM, shared=shared))
+    town.lists(TODAY, paid("t1"), paid("t2", qr_id="QR2"))
+    for _again in range(2):
+        town.sweep()
+    assert len(town.reviews()) == 2
+    with town.store.read() as tx:
+        assert [(one.kind.value, one.count) for one in list_alerts(tx)] == told
 
 
 @pytest.mark.parametrize(

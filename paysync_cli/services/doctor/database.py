@@ -38,6 +38,9 @@ def _schema(facts: DatabaseFacts) -> Finding:
     words = {"version": facts.version or _("none"), "head": facts.head}
     if facts.version == facts.head:
         return ok(AREA, "schema", _("Its schema is {version}, as this paysync needs it.").format(**words))
+    if facts.fits:
+        text = _("Its schema is {version}; it serves this paysync, which was made for {head}, too.").format(**words)
+        return ok(AREA, "schema", text)
     if facts.version is None or facts.version in facts.known:
         text = _("Its schema is {version}, and this paysync needs {head}.").format(**words)
         return fault(AREA, "schema_old", text, "paysync db upgrade")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paysync_cli.language import _
+from paysync_cli.language import _, ngettext
 from paysync_cli.services.doctor.finding import Finding, ok, warning
 from paysync_cli.settings.inspection import SettingsFacts
 
@@ -14,7 +14,7 @@ VARIABLES = {"redis_url": "REDIS_URL", "database_url": "DATABASE_URL", "home": "
 
 def judge(facts: SettingsFacts) -> list[Finding]:
     """What may surprise; one quiet line when nothing does."""
-    found = [*_local(facts), *_shadowed(facts), *_exposed(facts), *_told_while_reading(facts)]
+    found = [*_local(facts), *_local_banks(facts), *_shadowed(facts), *_exposed(facts), *_told_while_reading(facts)]
     if found:
         return found
     files = ", ".join(map(str, facts.files)) or _("the environment and defaults")
@@ -29,6 +29,17 @@ def _local(facts: SettingsFacts) -> Iterator[Finding]:
         yield warning(
             AREA, "local_url", text, _("Write it into ~/.config/paysync/paysync.toml or /etc/paysync/paysync.toml")
         )
+
+
+def _local_banks(facts: SettingsFacts) -> Iterator[Finding]:
+    for path, banks in facts.local_banks:
+        text = ngettext(
+            "Bank {names} is set in {path}, in the working directory: cron and systemd will not see it.",
+            "Banks {names} are set in {path}, in the working directory: cron and systemd will not see them.",
+            len(banks),
+        )
+        mend = _("Write it into ~/.config/paysync/paysync.toml or /etc/paysync/paysync.toml")
+        yield warning(AREA, "local_bank", text.format(names=", ".join(banks), path=path), mend)
 
 
 def _shadowed(facts: SettingsFacts) -> Iterator[Finding]:

@@ -92,7 +92,11 @@ def judge(facts: WorkFacts) -> list[Finding]:
 
 def _workers(facts: WorkFacts) -> Iterator[Finding]:
     for worker in facts.workers or ():
-        if worker.condition == "stale":
+        if worker.killed and worker.condition == "stale":
+            text = _("Worker {name} was killed: process {pid} of this host is gone, its last beat was {n:.0f} s ago.")
+            words = {"name": worker.name, "pid": worker.pid, "n": worker.heartbeat_age_s or 0}
+            yield warning(AREA, "worker_killed", text.format(**words), _("Start one again: paysync worker"))
+        elif worker.condition == "stale":
             text = _("Worker {name} has been silent for {n:.0f} s: it died or hangs (pid {pid} on {host}).").format(
                 name=worker.name, n=worker.heartbeat_age_s or 0, pid=worker.pid, host=worker.hostname
             )
@@ -102,8 +106,11 @@ def _workers(facts: WorkFacts) -> Iterator[Finding]:
     if facts.workers is None:
         return
     if facts.alive:
-        text = ngettext("{n} worker is alive.", "{n} workers are alive.", facts.alive)
-        yield ok(AREA, "workers", text.format(n=facts.alive))
+        text = ngettext("{n} worker is alive; its last beat was {age:.0f} s ago.",
+                        "{n} workers are alive; the oldest of their last beats was {age:.0f} s ago.",
+                        facts.alive)  # fmt: skip
+        age = max(worker.heartbeat_age_s or 0 for worker in facts.workers if worker.alive)
+        yield ok(AREA, "workers", text.format(n=facts.alive, age=age))
     else:
         yield fault(AREA, "no_worker", _("No worker is alive: nothing is checked."), "paysync worker")
 

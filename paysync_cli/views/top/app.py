@@ -15,12 +15,12 @@ from textual.message import Message
 from textual.widgets import Footer, TabbedContent, TabPane
 
 from paysync_cli.errors import PaysyncError
-from paysync_cli.language import _
+from paysync_cli.language import _, mark
 from paysync_cli.services.bank_desk import BankReport
 from paysync_cli.views.sheet import Sheet
 from paysync_cli.views.text import plain
 from paysync_cli.views.top.desk import Desk, Focus, Look, QrKey
-from paysync_cli.views.top.dialogs import AskQr, Confirm
+from paysync_cli.views.top.dialogs import AskQr, Confirm, Keys
 from paysync_cli.views.top.head import Head
 from paysync_cli.views.top.panes import (
     Act,
@@ -39,11 +39,11 @@ T = TypeVar("T")
 MARGINS = 4  # columns left and right, and the scroll bar
 
 TABS: tuple[tuple[str, str, type[Pane]], ...] = (
-    ("overview", _("Overview"), OverviewPane),
-    ("banks", _("Banks"), BanksPane),
-    ("workers", _("Workers"), WorkersPane),
-    ("failures", _("Failures"), FailuresPane),
-    ("qrs", _("QRs"), QrsPane),
+    ("overview", mark("Overview"), OverviewPane),
+    ("banks", mark("Banks"), BanksPane),
+    ("workers", mark("Workers"), WorkersPane),
+    ("failures", mark("Failures"), FailuresPane),
+    ("qrs", mark("QRs"), QrsPane),
 )
 
 
@@ -61,9 +61,10 @@ class TopApp(App[signal.Signals | Exception]):
     ENABLE_COMMAND_PALETTE = False
     CSS_PATH = "top.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"tab('{tab}')", title, show=False) for n, (tab, title, _pane) in enumerate(TABS, 1)),
+        *(Binding(str(n), f"tab('{tab}')", _(title), show=False) for n, (tab, title, _pane) in enumerate(TABS, 1)),
         Binding("slash", "ask", _("Open a QR"), key_display="/"),
-        Binding("d", "dark", _("Dark or light")),
+        Binding("d", "dark", show=False),
+        Binding("question_mark", "keys", _("Keys"), key_display="?"),
         Binding("q", "quit", _("Quit")),
         Binding("ctrl+c", "quit", show=False, priority=True),  # also where a dialog waits
     ]
@@ -80,7 +81,7 @@ class TopApp(App[signal.Signals | Exception]):
         yield Head(id="head", markup=False)
         with TabbedContent(initial="overview", id="tabs"):
             for n, (tab, title, pane) in enumerate(TABS, 1):
-                with TabPane(f"{n} {title}", id=tab):
+                with TabPane(f"{n} {_(title)}", id=tab):
                     yield pane()
         yield Footer()
 
@@ -128,7 +129,7 @@ class TopApp(App[signal.Signals | Exception]):
         return Sheet(now=self._last.at, zone=self._desk.zone, width=max(1, self.size.width - MARGINS))
 
     def _pane(self) -> Pane:
-        return self.screen_stack[0].query_one(f"#{self._focused.tab}", TabPane).query_one(Pane)
+        return self.screen_stack[0].query_one(f"#{self._focused.tab}", TabPane).query_one(Pane)  # type: ignore[type-abstract]
 
     def _focus_on(self, focus: Focus) -> None:
         self._focused = focus
@@ -145,6 +146,9 @@ class TopApp(App[signal.Signals | Exception]):
 
     def action_dark(self) -> None:
         self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
+
+    def action_keys(self) -> None:
+        self.push_screen(Keys())
 
     # -- one QR
 
@@ -185,10 +189,11 @@ class TopApp(App[signal.Signals | Exception]):
             )
         if what == "check":
             return _("Ask the bank about {qr} now, from here?").format(qr=about.qr_id), partial(desk.check_now, about)
-        text = _(
-            "Retry {qr}: plan a check for now, which a worker makes? (Grants one check to a QR that has none left.)"
-        )
-        return text.format(qr=about.qr_id), partial(desk.retry, about)
+        if what == "retry":
+            text = _("Retry {qr}: its failed jobs go, and a worker asks about it now?")
+            return text.format(qr=about.qr_id), partial(desk.retry, about)
+        text = _("Let a worker ask about {qr} now? (Grants one check to a QR that has none left.)")
+        return text.format(qr=about.qr_id), partial(desk.plan_now, about)
 
     def _do(self, deed: Callable[[], T], then: Callable[[T], object]) -> None:
         """Do it on a thread, then go on here; an error of ours is said, the view goes on."""

@@ -69,6 +69,9 @@ class Desk(Protocol):
         """The QR a person typed. Raises NotFound, UsageError when several banks have one."""
 
     def retry(self, key: QrKey) -> str:
+        """Drop its failed jobs and plan a check for now, which a worker makes; what became of it."""
+
+    def plan_now(self, key: QrKey) -> str:
         """Plan a check for now, which a worker makes; what became of it."""
 
     def check_now(self, key: QrKey) -> str:

@@ -33,6 +33,30 @@ class Confirm(ModalScreen[bool]):
         yield Footer()
 
 
+class Keys(ModalScreen[None]):
+    """Every key, and the command that does the same."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss", _("Back"), key_display="Esc")]
+
+    def compose(self) -> ComposeResult:
+        keys = [
+            ("1 2 3 4 5", _("the tabs")),
+            ("Enter", _("open the QR under the cursor; Esc goes back")),
+            ("/", _("open a QR by its id")),
+            ("d", _("dark or light")),
+            ("q", _("quit")),
+            ("R", "paysync retry QR"),
+            ("N", "paysync enqueue QR --now"),
+            ("C", "paysync check QR"),
+            ("P", "paysync pause BANK, paysync resume BANK"),
+        ]
+        lines = "\n".join(f"{key:<11}{what}" for key, what in keys)
+        with Vertical(classes="dialog"):
+            yield Static(lines, markup=False)
+            yield Static(_("Capital letters change something, and ask first."), markup=False, classes="answer")
+        yield Footer()
+
+
 class AskQr(ModalScreen[str | None]):
     """The id of a QR, typed."""
 

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 from textual.widgets.data_table import RowDoesNotExist
 
-from paysync_cli.language import _
+from paysync_cli.language import pgettext
 from paysync_cli.views.page import Cell
 from paysync_cli.views.sheet import Sheet
 
@@ -17,7 +17,7 @@ from paysync_cli.views.sheet import Sheet
 class Grid(DataTable[Any]):
     """Rows with keys; `empty` is what stands there when there are none, `opens` whether Enter leads further."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", _("Open"))]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", pgettext("key", "Open"))]
 
     def __init__(self, columns: Sequence[str], *, empty: str, opens: bool = False) -> None:
         super().__init__(cursor_type="row", zebra_stripes=True, cursor_foreground_priority="renderable")

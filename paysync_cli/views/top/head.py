@@ -40,9 +40,9 @@ class Head(Static):
         sheet.console.print(text)
 
     def _notices(self, look: Look) -> list[Notice]:
-        found = notices(look.stats)
         error = look.stats.redis_error
-        if error is not None:
-            text = _("{error} What is shown is the database's word.").format(error=error.message)
-            found.insert(0, Notice(error.code, text, alarm=True))
-        return found
+        if error is None:
+            return notices(look.stats)
+        text = _("{error} What is shown is the database's word.").format(error=error.message)
+        others = [notice for notice in notices(look.stats) if notice.code != "redis_unavailable"]
+        return [Notice(error.code, text, alarm=True), *others]

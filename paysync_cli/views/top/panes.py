@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Sparkline, Static
 
-from paysync_cli.language import _
+from paysync_cli.language import _, pgettext
 from paysync_cli.queue.client import WorkerSeen
 from paysync_cli.services.bank_desk import BankReport
 from paysync_cli.services.concerns import CauseSeen, Concern
@@ -28,9 +29,9 @@ from paysync_cli.views.top.grid import Grid
 class Pane(Widget):
     """One tab's content."""
 
+    @abstractmethod
     def show(self, look: Look, sheet: Sheet) -> None:
         """Show this look."""
-        raise NotImplementedError
 
 
 class OpenStory(Message):
@@ -42,7 +43,7 @@ class OpenStory(Message):
 
 
 class Act(Message):
-    """Somebody pressed a dangerous key: `what` is retry, check or pause, about a QR or a bank."""
+    """Somebody pressed a dangerous key: `what` is retry, plan, check or pause, about a QR or a bank."""
 
     def __init__(self, what: str, about: QrKey | BankReport) -> None:
         super().__init__()
@@ -78,7 +79,8 @@ class BanksPane(Pane):
         self._reports: dict[str, BankReport] = {}
 
     def compose(self) -> ComposeResult:
-        columns = [_("Bank"), _("State"), _("Open"), _("Due"), _("Limits"), _("In flight"), _("Failures"), _("Reason")]
+        columns = [_("Bank"), _("State"), _("Open"), pgettext("how many", "Due"), _("Limits"), _("In flight"),
+                   _("Failures"), _("Reason")]  # fmt: skip
         yield Grid(columns, empty=_("no bank is configured"))
 
     def show(self, look: Look, sheet: Sheet) -> None:
@@ -124,6 +126,7 @@ class FailuresPane(Pane):
 class QrsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("R", "act('retry')", _("Retry")),
+        Binding("N", "act('plan')", _("Ask soon")),
         Binding("C", "act('check')", _("Check now")),
     ]
 
@@ -167,7 +170,7 @@ def _bank_cells(report: BankReport) -> list[Cell]:
 def _worker_cells(worker: WorkerSeen, leader: str | None) -> list[Cell]:
     seen = {
         "alive": Styled(_("alive"), GOOD),
-        "stale": Styled(_("STALE"), ALARM),
+        "stale": Styled(_("KILLED") if worker.killed else _("STALE"), ALARM),
         "stopped": Styled(_("stopped"), QUIET),
     }
     name = _("{name} (leader)").format(name=worker.name) if worker.name == leader else worker.name

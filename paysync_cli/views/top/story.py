@@ -25,6 +25,7 @@ class StoryScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", _("Back")),
         Binding("R", "act('retry')", _("Retry")),
+        Binding("N", "act('plan')", _("Ask soon")),
         Binding("C", "act('check')", _("Check now")),
     ]
 

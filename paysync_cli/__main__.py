@@ -1,5 +1,5 @@
 """`python -m paysync_cli`."""
 
-from paysync_cli.cli.main import run
+from paysync_cli.cli.entry import run
 
 run()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from paysync_cli.errors import PaysyncError
+from paysync_cli.language import english
 
 
 class CheckFailed(Exception):
@@ -22,7 +23,8 @@ def check(qr: int, seq: int) -> None:
     """
     if type(qr) is not int or type(seq) is not int or not (0 <= qr < 10**18 and 0 <= seq < 10**18):
         raise CheckFailed("refused: a check names a row and its seq, both whole numbers")
-    asyncio.run(_check(qr, seq))
+    with english():  # what is raised is stored with the job, and grouped by
+        asyncio.run(_check(qr, seq))
 
 
 async def _check(qr: int, seq: int) -> None:

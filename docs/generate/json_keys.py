@@ -345,6 +345,10 @@ DOCUMENTS = {
     "worker": """
         {run}
         workers[].{run}
+        counted | object? | null without --health-port: nothing was counted; with --processes of all of them
+        counted[].metric | text | a counter of the metrics page
+        counted[].labels | object | label -> value
+        counted[].value | whole | where it stood at the end; those at 0 are left out
     """,
     "dispatch": """
         moved | whole | checks handed to the queues

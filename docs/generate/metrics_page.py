@@ -19,6 +19,8 @@ _HEAD = """\
   nothing.
 - `--processes N` answers for all its processes together. A process that dies and is started again goes on where it
   stood; when the whole command ends, its counters begin at 0 again, as Prometheus expects.
+- What a worker counted after its last scrape is on no page any more. `paysync worker --health-port P --json` prints
+  where its counters stood when it ended, under `data.counted`: to keep account over restarts, take those.
 - A counter rises after the commit that wrote what it counts, once. Only a crash between the two loses a count.
 - Every label value on this page is there from the start, as 0. A figure whose store is away is absent while
   `paysync_database_up` or `paysync_redis_up` is 0; the scrape itself always answers.

@@ -72,7 +72,7 @@ def _on_terminal(home: Path, command: tuple[str, ...]) -> str:
     if child == 0:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         os.chdir(home)
-        os.execvpe(PAYSYNC[0], [*PAYSYNC, *command], ENGLISH)
+        os.execvpe(PAYSYNC[0], [*PAYSYNC, *command], ENGLISH)  # noqa: S606 - no shell is wanted
     written = b""
     while True:
         try:

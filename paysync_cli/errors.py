@@ -11,6 +11,7 @@
     |- UnavailableError       69   Redis, database or bank
     |  |- RedisUnavailable
     |  |- DatabaseUnavailable
+    |  |  `- DatabaseLocked      another session keeps a lock
     |  `- BankUnavailable
     |- TryLater               75   lock held, paused
     `- TimedOut              124
@@ -94,6 +95,10 @@ class RedisUnavailable(UnavailableError):
 
 class DatabaseUnavailable(UnavailableError):
     code = "database_unavailable"
+
+
+class DatabaseLocked(DatabaseUnavailable):
+    """The database answers, but another session keeps what this transaction needs."""
 
 
 class BankUnavailable(UnavailableError):

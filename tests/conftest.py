@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from paysync_cli.language import code_of
+from tests.pace import Pace
 
 settings.register_profile("patient", settings(), deadline=None)  # a machine that has more to do is no error
 settings.load_profile("patient")
@@ -33,6 +34,9 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--fault-seconds", type=float, default=SHORT_S, help="how long random faults go on")
+    group.addoption("--day-qrs", type=int, default=200, help="how many QRs the whole day has")
+    group.addoption("--day-hours", type=float, default=2.0, help="how long it is; from 12 on with real settings")
+    group.addoption("--day-speed", type=float, default=180.0, help="how many times as fast it goes by")
     group.addoption("--fault-seed", type=int, default=None, help="the seed of random faults, as a run printed it")
 
 
@@ -41,6 +45,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "fault_seconds" in getattr(item, "fixturenames", ()):
             item.add_marker(patience)
+        if "pace" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(pace_of(config).real_s + AFTERWARDS_S))
+
+
+def pace_of(config: pytest.Config) -> Pace:
+    return Pace(config.getoption("--day-qrs"), config.getoption("--day-hours"), config.getoption("--day-speed"))
+
+
+@pytest.fixture
+def pace(request: pytest.FixtureRequest) -> Pace:
+    """How much happens in the whole day, and how fast."""
+    return pace_of(request.config)
 
 
 @pytest.fixture

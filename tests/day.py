@@ -7,9 +7,7 @@ import contextlib
 import json
 import sqlite3
 import subprocess
-import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,19 +15,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from paysync_cli.banks.simulator import RunningSimulator
-from paysync_cli.services.metric_names import OF
 from paysync_cli.store.clock import read as read_clock
 from tests.embedded import running_servers, until
+from tests.pace import Pace
+from tests.scraping import Page, Scraper, scrape, values_of
 from tests.shop import Shop, shop
 from tests.torment import kill_redis
 from tests.webhook import Webhook, webhook
 
 HALF_PAST_MIDNIGHT = datetime(2031, 6, 14, 4, 30, tzinfo=UTC)  # in Bolivia: the day is one day of its banks, almost
 CLEANUP_AT = "01:30"
-SCRAPE_EVERY_S = 1.0
 LOOK_EVERY_S = 0.1
 
 # What becomes of QRs, in turn. `late` and `quiet` use up their checks; `late` is paid then, which only a list tells.
@@ -42,47 +38,7 @@ SHARES = ("sim", "sim", "other")
 ENDS = {"soon": "completed", "over": "completed", "twice": "completed", "cancelled": "cancelled", "expired": "expired"}
 REVIEWS = {"under": "amount_mismatch", "over": "overpaid", "twice": "double_payment"}
 
-Page = Mapping[str, Mapping[tuple[str, ...], float]]
 Moment = tuple[float, Callable[[], None]]  # a share of the day, and what happens then
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How much happens in how long: QRs, hours of the day, how many times as fast they go by."""
-
-    qrs: int
-    hours: float
-    speed: float
-
-    @property
-    def whole(self) -> bool:
-        """A day as long as real ones, with real settings; a shorter one has shorter plans."""
-        return self.hours >= 12
-
-    @property
-    def real_s(self) -> float:
-        return self.hours * 3600 / self.speed
-
-    @property
-    def max_checks(self) -> int:
-        return 20 if self.whole else 8
-
-    @property
-    def outage(self) -> timedelta:
-        return timedelta(hours=1) if self.whole else timedelta(hours=self.hours) * 0.28
-
-    @property
-    def due_after(self) -> timedelta:
-        return timedelta(minutes=60 if self.whole else 30)
-
-    @property
-    def cooldown(self) -> timedelta:
-        return timedelta(minutes=60 if self.whole else 20)
-
-    def waves(self) -> list[float]:
-        """When QRs are registered; the last ones early enough for their payments to come in."""
-        n = 24 if self.whole else 4
-        return [(0.8 if self.whole else 0.3) * one / n for one in range(n)]
 
 
 @dataclass(frozen=True)
@@ -109,85 +65,9 @@ class Running:
 
     def said(self) -> dict[str, Any]:
         """The document that it ended with."""
-        document: dict[str, Any] = json.loads(self.out.read_text())
+        shown = self.out.read_text()  # with what Python warned of, if anything
+        document: dict[str, Any] = json.JSONDecoder().raw_decode(shown, shown.index("{"))[0]
         return document["data"]  # type: ignore[no-any-return]
-
-
-class Scraper:
-    """Reads every page each second, as Prometheus would, and keeps what no page may ever show."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, Page] = {}
-        self.count = 0
-        self.wrong: list[str] = []
-        self.breaker_seen_open = False
-        self._urls: set[str] = set()
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-
-    def watch(self, url: str) -> None:
-        with self._lock:
-            self._urls.add(url)
-
-    def leave(self, url: str) -> None:
-        """Nobody may be there from now on; waits for a scrape under way."""
-        with self._lock:
-            self._urls.remove(url)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, name="scraper", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(SCRAPE_EVERY_S):
-            for url in sorted(self._urls):
-                with self._lock:
-                    if url in self._urls:
-                        self._look(url)
-
-    def _look(self, url: str) -> None:
-        try:
-            page = scrape(url)
-        except OSError as error:
-            self.wrong.append(f"{url} does not answer: {error}")
-            return
-        self.count += 1
-        self.wrong += [f"{url}: {fell}" for fell in fallen(self.last.get(url, {}), page)]
-        self.last[url] = page
-        self.breaker_seen_open |= bool(page.get("paysync_bank_breaker", {}).get(("sim", "open")))
-
-
-def scrape(url: str) -> Page:
-    """Each metric's values by its label values, in the catalogue's order."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[values_of(sample.name, sample.labels)] = sample.value
-    return found
-
-
-def values_of(metric: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-    known = OF.get(metric)
-    return tuple(labels[name] for name in ([one.name for one in known.labels] if known else sorted(labels)))
-
-
-def fallen(before: Page, after: Page) -> list[str]:
-    """The counters of a worker that went down or away, which Prometheus takes for a restart."""
-    return [
-        f"{metric}{labels} fell from {value} to {after.get(metric, {}).get(labels)}"
-        for metric, figures in before.items()
-        if metric.endswith("_total") and metric != "paysync_redis_evicted_keys_total"
-        for labels, value in figures.items()
-        if after.get(metric, {}).get(labels, -1) < value
-    ]
 
 
 @dataclass
@@ -314,26 +194,28 @@ class Day:
             self._pay_the_late()
             time.sleep(LOOK_EVERY_S)
 
-    def _pay_the_late(self) -> None:
-        """Those who used up their checks: the next check is a day away, so that only the list can tell of it."""
+    def _pay_the_late(self) -> bool:
+        """Those who used up their checks: the next check is a day away, so that only the list can tell of it.
+
+        Whether there was one so far.
+        """
         late = {one.qr_id: one for one in self.qrs if one.fate == "late" and one not in self.paid_late}
-        if not late:
-            return
         rows = self.select("SELECT qr_id FROM paysync_qrs WHERE bank = 'sim' AND plan_state = 'exhausted'")
         for (qr_id,) in rows:
             if qr_id in late:
                 self.banks["sim"].pay(qr_id, text(late[qr_id].amount))
                 self.paid_late.append(late[qr_id])
+        return bool(self.paid_late)
 
     def _settle(self) -> None:
         """Wait for what must come, then pause the banks, and wait until nothing is under way."""
+        until_slowly(self._pay_the_late)  # a machine that has more to do has got less far
         until_slowly(self._all_ended)
         until_slowly(lambda: self._told_over() and self.booked() == self.paid())
         for bank in self.banks:
             self.town.json("pause", bank, "--reason", "the day is over")
         self.at_rest = until_slowly(self._page_at_rest)
-        until_slowly(lambda: not self.select("SELECT 1 FROM paysync_alerts WHERE news = 1")
-                     and not self.select("SELECT 1 FROM paysync_alert_messages WHERE delivered_at IS NULL"))  # fmt: skip
+        until_slowly(self._all_told)
 
     def _all_ended(self) -> bool:
         found = dict(self.select("SELECT qr_id, status FROM paysync_qrs"))
@@ -341,6 +223,10 @@ class Day:
 
     def _told_over(self) -> bool:
         return not self.select("SELECT 1 FROM paysync_alerts WHERE standing = 1")
+
+    def _all_told(self) -> bool:
+        news = self.select("SELECT 1 FROM paysync_alerts WHERE news = 1")
+        return not news and not self.select("SELECT 1 FROM paysync_alert_messages WHERE delivered_at IS NULL")
 
     def _page_at_rest(self) -> Page | None:
         """A page made while nothing was under way, neither before it nor after it."""
@@ -397,7 +283,7 @@ class Day:
 def at_the_bank(one: One) -> dict[str, Any]:
     """What the bank's scenario says of a QR that is registered now."""
     told: dict[str, Any] = {"id": one.qr_id, "amount": text(one.amount), "multi_use": one.fate == "multi"}
-    minutes = 1 + one.amount % 8
+    minutes = 1 + one.amount % 4
     match one.fate:
         case "soon":
             told["paid"] = f"+{minutes}m"

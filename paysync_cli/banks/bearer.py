@@ -80,6 +80,11 @@ async def login_answer(asking: Awaitable[Reply]) -> tuple[Reply, dict[str, objec
     return reply, answer if isinstance(answer, dict) else {}
 
 
+def basic_pair(user: str, password: str) -> str:
+    """Both as basic authentication sends them: as secret as they are, and to be hidden where a bank echoes it."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 def token_text(value: object) -> str | None:
     """A token that can be sent in a header; None for everything else."""
     return value if isinstance(value, str) and _TOKEN.fullmatch(value) else None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from datetime import datetime
 from decimal import Decimal
 
+from paysync_cli.banks.base import Unreadable
 from paysync_cli.banks.wire import identifier, printable
 from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Payment, UnreadablePayment
+
+MAX_UNREADABLE = 10_000  # of one answer: each becomes a review, and more of them are no payments but another format
 
 
 def payment_of(
@@ -45,9 +48,19 @@ def payment_of(
 def parted(
     read: Iterable[Payment | UnreadablePayment],
 ) -> tuple[tuple[Payment, ...], tuple[UnreadablePayment, ...]]:
-    """The readable ones and the others, in their order."""
-    found = list(read)
-    return (
-        tuple(one for one in found if isinstance(one, Payment)),
-        tuple(one for one in found if isinstance(one, UnreadablePayment)),
-    )
+    """The readable ones and the others, in their order. Raises as `refuse_junk`, without reading on."""
+    readable: list[Payment] = []
+    unreadable: list[UnreadablePayment] = []
+    for one in read:
+        if isinstance(one, Payment):
+            readable.append(one)
+        else:
+            unreadable.append(one)
+            refuse_junk(unreadable)
+    return tuple(readable), tuple(unreadable)
+
+
+def refuse_junk(unreadable: Sized) -> None:
+    """Raise Unreadable when so many elements cannot be read that nothing of the answer is believed."""
+    if len(unreadable) > MAX_UNREADABLE:
+        raise Unreadable(f"more than {MAX_UNREADABLE} payments that cannot be read: nothing of the answer is believed")

@@ -6,17 +6,17 @@ means paid with whatever amount; what went back to the payer is subtracted. `GET
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from urllib.parse import quote, urlencode, urlsplit
+from hashlib import sha256
+from urllib.parse import quote, urlencode
 
 from paysync_cli.banks.base import BankProfile, BankTools, Refused, Throttled, Unavailable, Unknown, Unreadable
-from paysync_cli.banks.bearer import BearerCalls, Called, login_answer, token_text
+from paysync_cli.banks.bearer import BearerCalls, Called, basic_pair, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import Reply, exchange
 from paysync_cli.banks.notices import (
@@ -193,24 +193,23 @@ class PixBank:
         """The client credentials grant (RFC 6749, 4.4), once."""
         options, body = self.profile.options, self.profile.options.get("token_auth") == "body"
         form = {"grant_type": "client_credentials", "scope": options.get("scope", SCOPE)}
-        pair = f"{options['client_id']}:{options['client_secret']}"
+        pair = basic_pair(options["client_id"], options["client_secret"])
         if body:
             form |= {"client_id": options["client_id"], "client_secret": options["client_secret"]}
-        basic = "Basic " + base64.b64encode(pair.encode()).decode()
         reply, answer = await login_answer(
             exchange(
                 self._tools.client,
                 "POST",
                 options["token_url"],
                 now=self._tools.now,
-                headers={} if body else {"authorization": basic},
+                headers={} if body else {"authorization": f"Basic {pair}"},
                 form=form,
             )
         )
         text, kind = token_text(answer.get("access_token")), answer.get("token_type", "bearer")
         if reply.status == 200 and text is not None and isinstance(kind, str) and kind.lower() == "bearer":
             return Token(text, _lifetime_s(answer.get("expires_in")))
-        raise Refused(f"{reply.describe()}: login refused{self._said(reply)}")
+        raise Refused(f"{reply.describe()}: login refused{self._said(reply, pair)}")
 
 
 @dataclass(slots=True)
@@ -223,17 +222,23 @@ class _List:
     size: int = 0  # bytes
     whole: bool = False
     sent_at: datetime | None = None
-    payments: dict[str, Payment] = field(default_factory=dict)
+    payments: dict[tuple[str, str, Decimal], Payment] = field(default_factory=dict)
     unreadable: list[UnreadablePayment] = field(default_factory=list)
+    seen: set[bytes] = field(default_factory=set)  # a hash of each element
 
     def add(self, elements: list[object], paging: Mapping[str, object], called: Called) -> None:
         """Take a page. Raises Unreadable for one that is not the page that was asked for."""
         told = whole_number(paging.get("paginaAtual", self.page))
         if told != self.page:
             raise Unreadable(f"{called.reply.describe()}: another page than the one that was asked for")
+        hashes = {sha256(compact_json(one).encode()).digest() for one in elements}
+        if hashes and hashes <= self.seen:
+            # A provider that does not heed the page number: what it never sent would be taken for not paid.
+            raise Unreadable(f"{called.reply.describe()}: a page that was sent before")
+        self.seen |= hashes
         payments, unreadable = parted(read_payment(one) for one in elements if not _is_no_qr(one))
-        news = [one for one in payments if one.bank_transaction_id not in self.payments]
-        self.payments |= {one.bank_transaction_id: one for one in payments}
+        # One id may stand under two charges: which of them has the money is not for us to say.
+        self.payments |= {(one.qr_id, one.bank_transaction_id, one.amount): one for one in payments}
         self.unreadable += unreadable
         self.sent_at = self.sent_at or called.sent_at
         self.size += len(called.reply.body)
@@ -242,7 +247,7 @@ class _List:
         if pages is not None:
             self.whole = self.page >= pages
         else:  # then the end is a page that brings nothing
-            self.whole = not news
+            self.whole = not elements
 
     def paid_day(self, now: datetime, *, complete: bool) -> PaidDay:
         return PaidDay(tuple(self.payments.values()), tuple(self.unreadable), self.sent_at or now, complete)
@@ -257,7 +262,7 @@ def _problems(profile: BankProfile) -> Iterator[str]:
     yield from notice_problems(profile)
     if options.get("token_url"):
         yield from address_problems(options["token_url"], "token_url")
-        plain = urlsplit(options["token_url"]).scheme == "http" and profile.base_url.startswith("https")
+        plain = options["token_url"].lower().startswith("http://") and profile.base_url.startswith("https")
         if plain:
             yield _("token_url must be https, as base_url is: the client's secret goes there")
     if options.get("token_auth", "basic") not in ("basic", "body"):

@@ -6,11 +6,13 @@ error only for the bank that needs it.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TextIO, cast
 
 from paysync_cli.banks.base import PROTOCOL, Bank, BankProfile, BankTools
 from paysync_cli.banks.wire import printable
@@ -49,18 +51,20 @@ def build(profile: BankProfile, tools: BankTools) -> Bank:
     """
     adapter = _load(profile.adapter)
     try:
-        bank = adapter(profile, tools)
+        with _quiet():
+            bank = adapter(profile, tools)
+            is_bank = isinstance(bank, Bank)
     except PaysyncError:
         raise
-    except Exception as error:  # a third party's constructor: whatever it raises is a broken plug-in
+    except (Exception, SystemExit) as error:  # a third party's constructor: whatever it raises is a broken plug-in
         raise _broken_for(
             profile,
             # The type alone: its words may hold the options, and those are secrets.
             _("cannot be set up: {error}").format(error=type(error).__name__),
         ) from error
-    if not isinstance(bank, Bank):
+    if not is_bank:
         raise _broken_for(profile, _("offers no check()"))
-    return bank
+    return cast("Bank", bank)
 
 
 def faults(profile: BankProfile, tools: BankTools) -> Sequence[Fault]:
@@ -101,16 +105,22 @@ def _load(name: str) -> Callable[[BankProfile, BankTools], object]:
             ),
         )
     try:
-        loaded = points[0].load()
+        with _quiet():
+            loaded = points[0].load()
+            problem = _problem_of(loaded)
     except Exception as error:  # importing foreign code may raise anything
         words = printable(f"{type(error).__name__}: {error}")
         raise _broken(_spoken(name, _("cannot be loaded: {error}").format(error=words))) from error
     except SystemExit as left:  # a module that ends the process when imported
         raise _broken(_spoken(name, _("cannot be loaded: {error}").format(error="SystemExit"))) from left
-    problem = _problem_of(loaded)
     if problem is not None:
         raise _broken(_spoken(name, problem))
     return cast("Callable[[BankProfile, BankTools], object]", loaded)
+
+
+def _quiet() -> contextlib.redirect_stdout[TextIO]:
+    """What foreign code prints while it is loaded and set up is talk: standard output is the command's document."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def _problem_of(loaded: object) -> str | None:

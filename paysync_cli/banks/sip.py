@@ -22,7 +22,7 @@ from paysync_cli.banks.notices import (
     notice_object,
     notice_problems,
 )
-from paysync_cli.banks.options import address_problems, missing_keys, refuse, unknown_keys
+from paysync_cli.banks.options import address_problems, header_problems, missing_keys, refuse, unknown_keys
 from paysync_cli.banks.session import Token
 from paysync_cli.banks.wire import compact_json, decimal_number, moment, printable, quoted
 from paysync_cli.payments.qr import Answer, Ask, Payment, UnreadablePayment
@@ -61,6 +61,7 @@ class SipBank:
             [
                 *address_problems(profile.base_url),
                 *missing_keys(profile, *keys),
+                *header_problems(profile, "api_key", "service_key"),
                 *unknown_keys(profile, *keys, *NOTICE_KEYS),
                 *notice_problems(profile),
             ],

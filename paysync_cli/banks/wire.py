@@ -13,6 +13,7 @@ from hashlib import sha256
 
 MAX_RAW = 16 * 1024  # characters of one element kept for a review
 MAX_DEPTH = 40  # levels of nesting kept in a raw element
+MAX_COMMAS = 4_000_000  # of a body: 64 MB of honest payments have half as many, and each may become an object of ours
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
@@ -23,8 +24,10 @@ def parse_json(body: bytes) -> object:
     """The JSON value of a body; every number with a point or exponent is a Decimal of its very text.
 
     Raises ValueError for bad UTF-8, anything that is not JSON, NaN and Infinity, a key given twice in one object,
-    numbers or nesting beyond what can be read.
+    numbers, nesting or a mass of values beyond what can be read.
     """
+    if body.count(b",") > MAX_COMMAS:
+        raise ValueError("beyond what can be read")
     try:
         return json.loads(
             body.decode("utf-8-sig"),

@@ -82,7 +82,8 @@ EVENTS: tuple[Event, ...] = (
     Event("check_attempt", "info", "The bank is being asked.", (*_JOB, "queue", "attempt")),
     Event("check_succeeded", "info", "The bank answered; not paid yet is an answer too.", _CHECK),
     Event("check_failed", "info, warning",
-          "No answer; it is asked again, now or at its next check. Info: the bank asked us to wait.", _CHECK),
+          "No answer; it is asked again, now or at its next check. Info: the bank asked us to wait, or nobody may"
+          " log in now.", _CHECK),
     Event("check_given_up", "error", "No answer in any attempt; the QR returns to its normal plan.", _CHECK),
     Event("check_not_asked", "debug", "Its bank is closed or too busy; it waits in the plan.", (*_JOB, "reason")),
     Event("booked", "info", "A payment was booked.", (*_NEWS, "amount", "currency", "transaction")),
@@ -96,7 +97,9 @@ EVENTS: tuple[Event, ...] = (
     Event("worker_stopping", "info", "It takes nothing new and finishes what is under way.", ("in_flight",)),
     Event("worker_stopping_now", "warning", "It was asked twice and gives back what is under way."),
     Event("worker_gave_back", "warning", "Checks under way went back to the plan; nothing is lost.", ("n",)),
-    Event("worker_loop_error", "warning", "One of its works failed and is tried again.", ("loop",)),
+    Event("worker_loop_error", "warning",
+          "One of its works failed and is tried again; told at once, then every minute.", ("loop",)),
+    Event("worker_loop_again", "info", "That work gets on again.", ("loop",)),
     Event("stuck_loops", "warning", "Some of its works did not end in time."),
     Event("worker_process_ended", "error", "One of `--processes` died and is started again.", ("pid", "exit_status")),
     Event("worker_process_hangs", "error", "One of `--processes` gives no sign of life.", ("pid",)),
@@ -113,6 +116,8 @@ EVENTS: tuple[Event, ...] = (
     Event("sweep", "info", "The day lists of a bank were read.", ("bank", "days", "booked")),
     Event("sweep_failed", "warning", "They could not all be read; the next sweep tries again.", ("bank",)),
     Event("sweep_error", "error", "A day list was read and cannot be written.", ("bank", "day")),
+    Event("stray_unwritten", "error", "A payment of an unknown QR cannot be written; the others of its list are.",
+          ("bank",)),
     # -- banks
     Event("logged_in", "info", "A new token of the bank.", ("bank",)),
     Event("login_unanswered", "error", "Nobody answered a login; one a minute is tried, then less often.", ("bank",)),
@@ -129,6 +134,10 @@ EVENTS: tuple[Event, ...] = (
     Event("list_incomplete", "warning", "A day list ended early; it is read again.", ("bank", "day")),
     Event("unverified_tls", "warning", "The bank's certificate is not verified, as the settings want.", ("bank",)),
     # -- dependencies
+    Event(
+        "writes_late", "warning",
+        "An answer has waited for the database for 10 s: the worker takes no more jobs until it is written.",
+    ),
     Event("database_unavailable", "debug, warning", "The database does not answer; everything waits for it."),
     Event("vault_alone", "warning", "Redis is away; this process keeps its own token.", ("bank",)),
     Event("vault_without_redis", "debug", "Redis is away; the token is not shared meanwhile.", ("bank",)),
@@ -140,6 +149,8 @@ EVENTS: tuple[Event, ...] = (
     Event("alerts_undeliverable", "error", "What sending alerts needs is not installed: nobody hears of them."),
     # -- serve
     Event("notice", "info", "A bank told of a payment; the QR is checked now.", ("bank", "qr_id")),
+    Event("notice_ended_qr", "warning", "A bank told of a QR that is cancelled or expired here: was it paid late?",
+          ("bank", "qr_id")),
     Event("notice_unknown_qr", "warning", "A bank told of a QR that is not registered.", ("bank", "qr_id")),
     Event("notice_trouble", "warning", "A notice was not the bank's, not readable, or could not be acted on.",
           ("bank", "reason", "count")),

@@ -38,6 +38,14 @@ class Child:
     ready: bool = False
     reader: threading.Thread | None = None
 
+    def close(self) -> None:
+        """Take the rest of what it wrote; it has ended."""
+        if self.reader is not None:
+            self.reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
 
 class Processes:
     """N children with the command line of this process. One that dies is started again, one that was asked to end is
@@ -105,8 +113,7 @@ class Processes:
             if status is None:
                 continue
             del self._children[number]
-            if child.reader is not None:
-                child.reader.join()
+            child.close()
             # A worker ends well only when it was asked to: by `worker-stop`, or by a signal of its own.
             if self._restart and not self._stopping and status != 0:
                 self._plan_again(child, status)

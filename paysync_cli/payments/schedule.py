@@ -88,25 +88,40 @@ def after_check(
     return _resume(plan, qr, status, sent_at, now, rhythm, luck)
 
 
-def after_failed_attempt(qr: Qr, *, now: datetime, rhythm: Rhythm, luck: float) -> tuple[Plan, bool]:
+def after_failed_attempt(
+    qr: Qr, *, now: datetime, rhythm: Rhythm, luck: float, deadly: bool = False
+) -> tuple[Plan, bool]:
     """The plan after an attempt that could not ask, and whether the job is given up.
 
-    The next attempt waits 2, 4, 8 s; after the last one the QR returns to its normal rhythm, no check used.
+    The next attempt waits 2, 4, 8 s; after the last one the QR returns to its normal rhythm, no check used: what was
+    asked for beside the budget (a notice, a person) stays asked for until there is an answer. Only a `deadly` attempt,
+    one that its worker did not survive, costs a check when it is the last: else such a QR would kill workers for ever.
     """
-    failed = qr.plan.attempts + 1
+    before, failed = _unanswered(qr), qr.plan.attempts + 1
     if failed < rhythm.attempts:
         at, due_query = now + rhythm.backoff * 2 ** (failed - 1), due_query_at(qr.due_at, rhythm)
         if due_query is not None and due_query > now:
             at = min(at, due_query)
-        plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=failed, next_check_at=at)
+        plan = replace(before, seq=before.seq + 1, attempts=failed, next_check_at=at)
         return replace(plan, state=open_state(plan)), False
-    plan = replace(qr.plan, seq=qr.plan.seq + 1, attempts=0, free=False)
+    plan = replace(before, seq=before.seq + 1, attempts=0)
+    if deadly:
+        plan = replace(plan, checks=plan.checks + (plan.checks < plan.max_checks), free=False)
     return _resume(plan, qr, qr.status, None, now, rhythm, luck), True
 
 
-def after_wait(plan: Plan, until: datetime) -> Plan:
+def after_wait(qr: Qr, until: datetime) -> Plan:
     """The plan when the bank asks us to wait: neither attempt nor check, the same question later."""
+    plan = _unanswered(qr)
     return replace(plan, state=open_state(plan), next_check_at=until)
+
+
+def _unanswered(qr: Qr) -> Plan:
+    """The plan of a question without an answer: a notice that came while it was under way still wants its check."""
+    plan = qr.plan
+    if qr.notified_at is None or plan.next_check_at is None or qr.notified_at < plan.next_check_at:
+        return plan
+    return replace(plan, free=True, priority=Priority.HIGH)
 
 
 def after_notice(qr: Qr, now: datetime) -> tuple[Plan, datetime] | None:
@@ -140,13 +155,25 @@ def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm, book
     if status.final:
         return _done(qr.plan)
     plan = replace(qr.plan, checks=0) if booked and qr.multi_use else qr.plan
-    waits = plan.state in (PlanState.PLANNED, PlanState.EXHAUSTED)
-    if not waits or open_state(plan) is not PlanState.PLANNED:
+    if plan.checks >= plan.max_checks:
+        return plan if status is qr.status else spent_in_time(plan, qr.due_at, status, now=now, rhythm=rhythm)
+    if plan.state not in (PlanState.PLANNED, PlanState.EXHAUSTED):
         return plan
     if status is qr.status and plan.state is PlanState.PLANNED:
         return plan
     earlier = min(plan.next_check_at or now, now + rhythm.delay(status))
     return replace(plan, state=PlanState.PLANNED, next_check_at=earlier, priority=PRIORITY_OF[status])
+
+
+def spent_in_time(plan: Plan, due_at: datetime | None, status: Status, *, now: datetime, rhythm: Rhythm) -> Plan:
+    """The plan when its QR's status or due date changed: one whose budget is spent waits no longer than it now may.
+
+    A plan that is dispatched is made anew by its own check.
+    """
+    if plan.checks < plan.max_checks or plan.next_check_at is None or plan.state is PlanState.QUEUED:
+        return plan
+    latest = _exhausted_moment(due_query_at(due_at, rhythm), status, now, rhythm)
+    return replace(plan, next_check_at=min(plan.next_check_at, latest))
 
 
 def open_state(plan: Plan) -> PlanState:
@@ -168,23 +195,26 @@ def _resume(
     state = open_state(plan)
     due_query = due_query_at(qr.due_at, rhythm)
     unasked_due = due_query is not None and (sent_at is None or sent_at < due_query)
-    if state is PlanState.EXHAUSTED:
-        at = _exhausted_moment(due_query if unasked_due else None, status, now, rhythm)
+    if state is PlanState.EXHAUSTED and not plan.free:
+        at = _exhausted_moment(due_query if unasked_due else None, status, now, rhythm, answered=sent_at is not None)
     else:
         at = now + rhythm.delay(status) * (1 + rhythm.jitter * luck)
     # A failed due query (sent_at None, due moment past) waits its normal delay: it must not hammer the bank.
     if unasked_due and due_query is not None and (due_query > now or sent_at is not None):
         at = min(at, max(due_query, now))
-    plan = replace(plan, state=state, next_check_at=at, priority=PRIORITY_OF[status])
+    plan = replace(plan, state=state, next_check_at=at, priority=plan.priority if plan.free else PRIORITY_OF[status])
     if qr.notified_at is not None and sent_at is not None and sent_at < qr.notified_at:
         return _as_noticed(plan, max(qr.notified_at, now))  # the notice came while this answer was on its way
     return plan
 
 
-def _exhausted_moment(due_query: datetime | None, status: Status, now: datetime, rhythm: Rhythm) -> datetime:
+def _exhausted_moment(
+    due_query: datetime | None, status: Status, now: datetime, rhythm: Rhythm, *, answered: bool = True
+) -> datetime:
     daily = now + EXHAUSTED_AT_THE_LATEST
     if due_query is None or due_query <= now:
         return daily
     # Money that was seen and not booked is looked for daily: after a day without details a person must know.
-    patient = rhythm.lists_by_payment_day and status is not Status.PROCESSING
+    # Nor does a question without its answer wait for the due moment: there was a reason to ask.
+    patient = rhythm.lists_by_payment_day and status is not Status.PROCESSING and answered
     return due_query if patient else min(daily, due_query)

@@ -49,6 +49,7 @@ IDLE_POLL_S = 1.0
 FINISH_EVERY_S = 0.02
 WORKER_TTL_S = 90
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.2, 5.0
+TELL_AGAIN_S = 60.0  # of a trouble that lasts: an outage of hours must not fill the log
 TEARDOWN_S = 5.0
 CANCEL_AGAIN_S = 0.5
 
@@ -63,6 +64,22 @@ class Claimed:
     queue: str
     execution: str
     since: float
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Why one of the worker's loops does not get on: since when, and what was told of it, when."""
+
+    since: float
+    kind: type[Exception] | None = None
+    told_at: float = 0.0
+
+    def is_news(self, error: Exception, now: float) -> bool:
+        """Whether to tell of `error`: another one than the last, or for a while nothing was said."""
+        if type(error) is self.kind and now - self.told_at < TELL_AGAIN_S:
+            return False
+        self.kind, self.told_at = type(error), now
+        return True
 
 
 class Duties(Protocol):
@@ -126,6 +143,7 @@ class ConcurrentWorker(BaseWorker):
         self._keep_finished = keep_finished
         self._keep_failed = keep_failed
         self._chores = chores
+        self._troubles: dict[str, Trouble] = {}
         self._concurrency = concurrency
         self.ended = 0
         self.cut_short = False
@@ -214,21 +232,30 @@ class ConcurrentWorker(BaseWorker):
             try:
                 await step()
                 wait_s = RECONNECT_MIN_S
+                self._well(name)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 await self._after_error(name, error, wait_s)
                 wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
+    def _well(self, name: str) -> None:
+        trouble = self._troubles.pop(name, None)
+        if trouble is not None:
+            log.info("%s: works again, after %.0f s", name, time.monotonic() - trouble.since,
+                     extra={"event_name": "worker_loop_again", "loop": name})  # fmt: skip
+
     async def _after_error(self, name: str, error: Exception, wait_s: float) -> None:
+        now = time.monotonic()
         known = isinstance(error, redis.RedisError | OSError) or hasattr(error, "exit_status")
-        log.warning(
-            "%s: %s; trying again",
-            name,
-            why(error) if isinstance(error, redis.RedisError) else error,
-            exc_info=None if known else error,
-            extra={"event_name": "worker_loop_error", "loop": name},
-        )
+        if self._troubles.setdefault(name, Trouble(now)).is_news(error, now):
+            log.warning(
+                "%s: %s; trying again",
+                name,
+                why(error) if isinstance(error, redis.RedisError) else error,
+                exc_info=None if known else error,
+                extra={"event_name": "worker_loop_error", "loop": name},
+            )
         await asyncio.sleep(wait_s * (1 + random.random() / 2))
         if self._link.revive is not None and isinstance(error, redis.RedisError):
             with contextlib.suppress(Exception):
@@ -386,6 +413,8 @@ class ConcurrentWorker(BaseWorker):
             asked = False
             while True:
                 message = await pubsub.get_message(timeout=BEAT_S / 2)
+                if message is not None:
+                    self._well("listen")
                 if message is None and asked:
                     raise redis.ConnectionError("no sign of life")
                 asked = message is None
@@ -423,19 +452,24 @@ class ConcurrentWorker(BaseWorker):
             try:
                 await self._duties.give_back([job.name])
                 self._over(job, Ended("gone"))
+                self._well("stop-job")
             except Exception as error:
                 await self._after_error("stop-job", error, wait_s)
                 wait_s = min(wait_s * 2, RECONNECT_MAX_S)
 
     def _chore_step(self, chore: Chore) -> Callable[[], Awaitable[None]]:
+        wait_s: float | None = None  # nothing to wait for at first, and after an error
+
         async def step() -> None:
+            nonlocal wait_s
+            rest_s, wait_s = wait_s, None
+            if rest_s is not None and chore.woken_by_news:
+                await self._wait(self._dispatch_news, rest_s)
+            elif rest_s is not None:
+                await asyncio.sleep(rest_s)
             if self._stopping.is_set():
                 await asyncio.Event().wait()
             wait_s = await chore.run()
-            if chore.woken_by_news:
-                await self._wait(self._dispatch_news, wait_s)
-            else:
-                await asyncio.sleep(wait_s)
 
         return step
 

@@ -67,9 +67,13 @@ class Counters:
             self._of["paysync_dispatched_total"](bank, queue).inc(n)
 
     def _times(self, result: Recorded, source: str) -> None:
-        """How long the bank took, and how late it was asked; a list or a lost worker tells neither."""
-        before, asked = result.before, result.asked
-        if before is None or source != "check" or (asked.failure is not None and asked.failure.outcome == WORKER_LOST):
+        """How long the bank took, and how late it was asked; neither is told by a list, a lost worker, or a question
+        that had to wait for a login and was never put.
+        """
+        before, asked, failure = result.before, result.asked, result.asked.failure
+        if before is None or source != "check":
+            return
+        if failure is not None and (failure.outcome == WORKER_LOST or not failure.sent):
             return
         self._of["paysync_bank_latency_seconds"](before.bank).observe(asked.duration_ms / 1000)
         planned = before.plan.next_check_at
@@ -141,7 +145,7 @@ def _add(tally: Tally[tuple[str, ...]], result: Recorded, bank: str) -> None:
         tally["paysync_checks_total", bank, result.check.outcome] += 1
         if failure is not None and failure.kind == "attempt":
             tally["paysync_attempts_failed_total", bank, result.check.outcome] += 1
-    elif failure is not None and failure.outcome == "throttled":
+    elif failure is not None and failure.outcome == "throttled" and failure.sent:
         tally["paysync_throttled_total", bank] += 1
     if result.how == "failed":
         tally["paysync_jobs_given_up_total", bank] += 1

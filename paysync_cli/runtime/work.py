@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -192,15 +193,17 @@ class Runtime(Banks):
 
     async def _patiently(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         """Run a step again and again; no error ends it."""
-        wait_s = 0.0
+        from paysync_cli.queue.worker import Trouble
+
+        wait_s, trouble = 0.0, Trouble(0.0)
         while True:
             try:
                 await asyncio.sleep(await step())
-                wait_s = 0.0
+                wait_s, trouble = 0.0, Trouble(0.0)
             except Exception as error:
-                trouble = None if isinstance(error, PaysyncError) else error
-                log.warning("%s: %s", name, error, exc_info=trouble,
-                            extra={"event_name": "dispatch_error", "loop": name})  # fmt: skip
+                if trouble.is_news(error, time.monotonic()):
+                    log.warning("%s: %s", name, error, exc_info=None if isinstance(error, PaysyncError) else error,
+                                extra={"event_name": "dispatch_error", "loop": name})  # fmt: skip
                 wait_s = min(max(wait_s * 2, 0.2), 5.0)
                 await asyncio.sleep(wait_s)
                 if self.embedded is not None and isinstance(error, RedisUnavailable):

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from paysync_cli.errors import RedisUnavailable
+from paysync_cli.payments.qr import Qr
+from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.client import QueueClient, WorkerSeen
 from paysync_cli.queue.gate import BankGate, BreakerSeen
 from paysync_cli.store import banks as bank_rows
@@ -19,12 +21,13 @@ from paysync_cli.store import history, leases, qrs
 from paysync_cli.store.alerts import EVERYWHERE, AlertKind, begin_state, end_state, standing
 from paysync_cli.store.banks import BankState, Swept
 from paysync_cli.store.clock import Clock
-from paysync_cli.store.database import Database
+from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.leases import Lease
 
 LATE_S, CALM_S = 600.0, 120.0  # real seconds: overdue for so long is late, for less than that it is on time again
 NO_WORKER_S = 120.0
 SWEEPS_MISSED = 3
+WATCHED = 50  # checks of each bank whose waiting is watched: some of them end by other news than an answer
 CLEANUP_WITHIN = timedelta(hours=26)
 FLOOR_S = 60.0  # a compressed clock makes ordinary work look long
 
@@ -55,6 +58,7 @@ class Rules:
 class Facts:
     """What was found. `breakers`, `workers` and `policy` are None while Redis is away or does not tell.
 
+    `oldest_due` is since when each bank's longest waiting check was wanted, also when the bank put it off meanwhile.
     `open_since` is from when on each bank may be asked, as far as this leader saw: being late counts from there.
     """
 
@@ -71,12 +75,15 @@ class Facts:
 
 
 class Watch:
-    """The leader's eye: it looks, remembers since when each bank may be asked, and writes what changed."""
+    """The leader's eye: it looks, remembers since when each bank may be asked and since when its checks are wanted, and
+    writes what changed.
+    """
 
     def __init__(self, store: Database, queue: QueueClient, gate: BankGate, clock: Clock, rules: Rules) -> None:
         self._store, self._queue, self._gate, self._clock, self._rules = store, queue, gate, clock, rules
         self._began = clock.now()
         self._open_since: dict[str, datetime] = {}
+        self._patience: dict[str, Patience] = {}
         self._term: int | None = None
 
     def round(self, lease: Lease) -> None:
@@ -84,6 +91,7 @@ class Watch:
         if lease.fence != self._term:  # what happened before, another leader saw
             self._term, self._began = lease.fence, self._clock.now()
             self._open_since.clear()
+            self._patience.clear()
         facts = self._facts()
         verdicts = list(judge(facts, self._rules, self._clock, self._began))
         self._write(verdicts, lease, facts.now)
@@ -99,7 +107,7 @@ class Watch:
                 "oldest_due": {
                     bank: at
                     for bank, environment in self._rules.banks.items()
-                    if (at := qrs.longest_due_at(tx, bank, environment, now)) is not None
+                    if (at := self._wanted_since(tx, bank, environment, now)) is not None
                 },
                 "last_check": history.last_check_at(tx),
                 "states": states,
@@ -109,6 +117,12 @@ class Watch:
         found |= self._of_redis()
         self._note_open(states, found.get("breakers") or {}, now)
         return Facts(now, open_since=dict(self._open_since), **found)
+
+    def _wanted_since(self, tx: Tx, bank: str, environment: str, now: datetime) -> datetime | None:
+        """Since when the longest overdue check of this bank is wanted; None when nothing is due."""
+        put_off = self._patience.setdefault(bank, Patience(bank, environment)).look(tx)
+        due = qrs.longest_due_at(tx, bank, environment, now)
+        return min((at for at in (due, put_off) if at is not None and at <= now), default=None)
 
     def _of_redis(self) -> dict[str, Any]:
         try:
@@ -143,6 +157,31 @@ class Watch:
                     begin_state(tx, one.kind, one.bank, one.detail, now, since=one.since, count=max(1, count))
                 else:
                     end_state(tx, one.kind, one.bank, now)
+
+
+class Patience:
+    """Since when the first checks of a bank are wanted.
+
+    A bank that answers each question with a wait moves their moments again and again, and none is ever overdue for
+    long: what counts is the earliest moment seen while the row's seq, which a check or a failed attempt raises, stays.
+    """
+
+    def __init__(self, bank: str, environment: str) -> None:
+        self._bank, self._environment = bank, environment
+        self._wanted: dict[int, tuple[datetime, int]] = {}  # row: since when, and its seq then
+
+    def look(self, tx: Tx) -> datetime | None:
+        """The earliest moment for which a check is wanted that has not been made; None when none is planned."""
+        rows = qrs.load(tx, self._wanted)
+        wanted = {row: (at, seq) for row, (at, seq) in self._wanted.items() if _still_wants(rows.get(row), seq)}
+        for row, seq, at in qrs.first_waiting(tx, self._bank, self._environment, WATCHED):
+            wanted[row] = min((at, seq), wanted.get(row, (at, seq)))
+        self._wanted = dict(sorted(wanted.items(), key=lambda one: one[1])[:WATCHED])
+        return min((at for at, _seq in self._wanted.values()), default=None)
+
+
+def _still_wants(qr: Qr | None, seq: int) -> bool:
+    return qr is not None and qr.plan.seq == seq and qr.plan.state not in (PlanState.DONE, PlanState.HELD)
 
 
 _COUNTED = (AlertKind.BACKLOG_LATE, AlertKind.NOT_CONSUMING)
@@ -234,5 +273,8 @@ def _shut_now(facts: Facts, bank: str) -> bool:
 
 
 def _shut(state: BankState | None, breaker: BreakerSeen | None, now: datetime) -> bool:
-    """Whether nobody may ask this bank: then its being late is told by another alert, or a person wants it."""
-    return (state is not None and state.closed(now) is not None) or (breaker is not None and breaker.state != "closed")
+    """Whether nobody may ask this bank: then its being late is told by another alert, or a person wants it.
+
+    One that asked us to wait is not shut: of a bank that does so for ever, nothing else would tell.
+    """
+    return (state is not None and state.closed(now) is not None) or (breaker is not None and breaker.state == "open")

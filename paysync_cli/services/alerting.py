@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from paysync_cli.payments.decision import ReviewNews
@@ -16,6 +16,8 @@ from paysync_cli.payments.schedule import Rhythm, due_query_at
 from paysync_cli.payments.status import PlanState
 from paysync_cli.store.alerts import AlertKind, hour, raise_alert
 from paysync_cli.store.database import Tx
+
+DUE_QUERY_WITHIN = timedelta(minutes=10)  # a bank that puts off a due query for longer is told of
 
 
 class Outcome(Protocol):
@@ -60,12 +62,24 @@ def _found(one: Outcome, rhythm_of: Callable[[str], Rhythm], now: datetime) -> I
         yield AlertKind.JOB_GIVEN_UP, qr.bank
         if _past_due_query(qr.due_at, rhythm, now):
             yield AlertKind.DUE_QUERY_FAILED, qr.bank
+    elif _put_off_too_long(qr, plan, rhythm):
+        yield AlertKind.DUE_QUERY_FAILED, qr.bank
 
 
 def _just_exhausted(one: Outcome) -> bool:
     if one.before is None or one.plan is None or one.plan.state is not PlanState.EXHAUSTED:
         return False
     return one.before.plan.checks < one.before.plan.max_checks
+
+
+def _put_off_too_long(qr: Qr, plan: Plan, rhythm: Rhythm) -> bool:
+    """Whether this very wait carries the due query past the time that it may take: a QR is told of once, not for each
+    of the bank's requests to wait. Only a wait keeps the seq and moves the moment back.
+    """
+    due_query, before, after = due_query_at(qr.due_at, rhythm), qr.plan.next_check_at, plan.next_check_at
+    if due_query is None or before is None or after is None or plan.seq != qr.plan.seq:
+        return False
+    return before < due_query + DUE_QUERY_WITHIN <= after
 
 
 def _past_due_query(due_at: datetime | None, rhythm: Rhythm, now: datetime) -> bool:

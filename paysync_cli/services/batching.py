@@ -18,11 +18,13 @@ class Batch(Generic[In, Out]):
     """Runs what is submitted together in groups: the first at once, further ones at most every `every_s`.
 
     So a lone item never waits, and under load the groups grow instead of their number. What arrives while a group
-    is at work forms the next one. `work` takes a list and returns one result per item, in order; its exception
-    reaches every item of the group.
+    is at work forms the next one. `work` takes a list and returns one result per item, in order: an exception among
+    them is that item's, one that is raised reaches every item of the group.
     """
 
-    def __init__(self, work: Callable[[Sequence[In]], Sequence[Out]], name: str, *, every_s: float = 0.0) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[In]], Sequence[Out | Exception]], name: str, *, every_s: float = 0.0
+    ) -> None:
         self._work = work
         self._every_s = every_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -60,5 +62,9 @@ class Batch(Generic[In, Out]):
                         future.set_exception(error)
             else:
                 for (_item, future), result in zip(group, results, strict=True):
-                    if not future.done():
+                    if future.done():
+                        continue
+                    if isinstance(result, Exception):
+                        future.set_exception(result)
+                    else:
                         future.set_result(result)

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from paysync_cli.alerts.post import PATIENCE_S, Address, Note, Post, Sent
 from paysync_cli.errors import DatabaseUnavailable
@@ -95,9 +96,12 @@ class Courier:
             return alert_messages.claim(tx, address.key, now, now + self._clock.span(CLAIM_S), BATCH)
 
     def _note(self, message: Message) -> Note:
+        """Only what came from outside can hold a secret, and is looked at before quoting changes its letters: a bank's
+        user who is called like a word of ours must not black that out.
+        """
+        told = replace(message, detail=self._redact(message.detail))
         with speaking(self._language):
-            text = self._redact(sentence(message))
-            return Note(self._redact(title(message, self._host)), text, LEVELS[message.event])
+            return Note(title(told, self._host), sentence(told), LEVELS[message.event])
 
     def _record_patiently(self, address: Address, messages: Sequence[Message], sent: Sequence[Sent]) -> bool:
         """A database that is away for a moment must not make what was sent go out again. Raises DatabaseUnavailable."""

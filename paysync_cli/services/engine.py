@@ -12,22 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from paysync_cli.banks.base import Bank
-from paysync_cli.errors import DatabaseUnavailable
+from paysync_cli.errors import DatabaseLocked, DatabaseUnavailable
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.names import Ended, JobName
-from paysync_cli.services.batching import Batch
+from paysync_cli.services.batching import GROUP_LIMIT, Batch
 from paysync_cli.services.gate import Closed, Fair, Gate, Room
 from paysync_cli.services.stopped import Stopped
-from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record
+from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record_each
 from paysync_cli.services.telling import Counts, Teller, tell_attempt
 from paysync_cli.store import qrs
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 
 BUSY_WAIT_MIN_S, BUSY_WAIT_MAX_S = 0.1, 2.0
+AWAY_TOLD_EVERY_S = 5.0  # that the database is away, however many checks wait for it
 READ_EVERY_S = 0.005
 WRITE_EVERY_S = 0.02  # nobody waits for a write: the slot is free before it
+WRITE_LATE_S = 10.0  # an answer that waits so long to be written: no more are asked for
 AHEAD_S, AHEAD_AT_MOST = 0.05, 200  # checks made ready beside those in flight: what is asked in so many seconds
 PLACE_AHEAD_S = 0.02  # a place takes so long to get: who has one waits no longer for a slot
 PARKED_AT_MOST = 500  # jobs that wait for their bank beside those that hold a slot
@@ -82,7 +84,12 @@ class Engine:
         self._concurrency = concurrency
         self._pace = Pace()
         gate.room = Room(concurrency, lambda: round(self._pace.per_s() * PLACE_AHEAD_S))
-        self._writing = 0
+        # Answers that another session's lock keeps from the books: the others do not wait with them.
+        self._write_locked = Batch(self._write_group, "paysync-write-locked", every_s=WRITE_EVERY_S)
+        self._writing: dict[object, float] = {}  # since when; the oldest first
+        self._locked = 0
+        self._told_late = False
+        self._away_told_at = float("-inf")
         self._tell_wanted: Callable[[], None] = lambda: None
 
     def wanted(self, running: int) -> int:
@@ -91,11 +98,21 @@ class Engine:
 
         Those that wait for their bank's turn hold no slot, nor do those whose answer is being written.
         """
-        if self._write.groups_waiting >= 1:
+        if self._write.groups_waiting >= 1 or self._locked >= GROUP_LIMIT or self._writes_are_late():
             return 0
         parked = self._gate.waiting + self.fair.waiting
-        getting_there = running - self._writing - parked
+        getting_there = running - len(self._writing) - self._locked - parked
         return max(0, min(self._concurrency + self._ahead() - getting_there, PARKED_AT_MOST - parked))
+
+    def _writes_are_late(self) -> bool:
+        """Whether an answer waits too long for the database: more of them would only be lost with this worker."""
+        since = next(iter(self._writing.values()), None)
+        late = since is not None and time.monotonic() - since > WRITE_LATE_S
+        if late and not self._told_late:
+            log.warning("an answer could not be written for %.0f s: no more jobs are taken until it is", WRITE_LATE_S,
+                        extra={"event_name": "writes_late"})  # fmt: skip
+        self._told_late = late
+        return late
 
     def worth_taking(self) -> int:
         """How many must be wanted before a round trip for them pays; so few that no slot stands empty meanwhile."""
@@ -165,6 +182,7 @@ class Engine:
         self._gate.close()
         self._load.close()
         self._write.close()
+        self._write_locked.close()
         with contextlib.suppress(DatabaseUnavailable):
             self._teller.settle(self._store)
 
@@ -175,20 +193,34 @@ class Engine:
             try:
                 return await self._load.submit(row_id)
             except DatabaseUnavailable as error:
-                wait_s = await _wait_for_database(error, wait_s)
+                wait_s = await self._wait_for_database(error, wait_s)
 
     async def _write_patiently(self, asked: Asked) -> Recorded:
-        wait_s = BUSY_WAIT_MIN_S
-        self._writing += 1
+        one = object()
+        self._writing[one] = time.monotonic()
         self._tell_wanted()
         try:
-            while True:
-                try:
-                    return await self._write.submit(asked)
-                except DatabaseUnavailable as error:
-                    wait_s = await _wait_for_database(error, wait_s)
+            return await self._write_until(self._write, asked)
+        except DatabaseLocked:
+            pass
         finally:
-            self._writing -= 1
+            del self._writing[one]
+        self._locked += 1
+        try:
+            return await self._write_until(self._write_locked, asked)
+        finally:
+            self._locked -= 1
+
+    async def _write_until(self, batch: Batch[Asked, Recorded], asked: Asked) -> Recorded:
+        """Raises DatabaseLocked, unless this is the batch of those that wait for locks."""
+        wait_s = BUSY_WAIT_MIN_S
+        while True:
+            try:
+                return await batch.submit(asked)
+            except DatabaseUnavailable as error:
+                if isinstance(error, DatabaseLocked) and batch is self._write:
+                    raise
+                wait_s = await self._wait_for_database(error, wait_s)
 
     async def _give_back_patiently(self, name: JobName, at: datetime | None = None) -> None:
         wait_s = BUSY_WAIT_MIN_S
@@ -197,7 +229,16 @@ class Engine:
                 await asyncio.to_thread(self._put_back, [(name.qr, name.seq)], at)
                 return
             except DatabaseUnavailable as error:
-                wait_s = await _wait_for_database(error, wait_s)
+                wait_s = await self._wait_for_database(error, wait_s)
+
+    async def _wait_for_database(self, error: DatabaseUnavailable, wait_s: float) -> float:
+        """Every check in flight comes here; one of them speaks for all."""
+        now = time.monotonic()
+        if now - self._away_told_at >= AWAY_TOLD_EVERY_S:
+            self._away_told_at = now
+            log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
+        await asyncio.sleep(wait_s * (1 + random.random() / 2))
+        return min(wait_s * 2, BUSY_WAIT_MAX_S)
 
     def _load_group(self, ids: Sequence[int]) -> list[Qr | None]:
         self._stopped.refresh()
@@ -205,9 +246,9 @@ class Engine:
             rows = qrs.load(tx, ids)
         return [rows.get(row_id) for row_id in ids]
 
-    def _write_group(self, group: Sequence[Asked]) -> list[Recorded]:
+    def _write_group(self, group: Sequence[Asked]) -> list[Recorded | DatabaseUnavailable]:
         judge = Judge(self._rhythms, self._clock.now(), random.random)
-        return record(self._store, group, judge, witness=self._teller)
+        return record_each(self._store, group, judge, witness=self._teller)
 
     def _put_back(self, rows: Sequence[tuple[int, int]], at: datetime | None = None) -> None:
         with self._store.write() as tx:
@@ -253,9 +294,3 @@ class Pace:
         if span_s >= PACE_OVER_S:
             self._per_s, self._since, self._count = self._count / span_s, self._since + span_s, 0
         return max(self._per_s, self._count / max(span_s, 0.1))
-
-
-async def _wait_for_database(error: DatabaseUnavailable, wait_s: float) -> float:
-    log.warning("%s", error.message, extra={"event_name": "database_unavailable"})
-    await asyncio.sleep(wait_s * (1 + random.random() / 2))
-    return min(wait_s * 2, BUSY_WAIT_MAX_S)

@@ -64,6 +64,8 @@ def find_one(store: Database, qr_id: str, bank: str | None = None, environment: 
 
 def the_one(tx: Tx, qr_id: str, bank: str | None = None, environment: str | None = None) -> Qr:
     """`find_one` inside a transaction of the caller's."""
+    if "\0" in f"{qr_id}{bank}":  # which no id has and PostgreSQL takes in no question
+        raise NotFound(_("No QR {qr} is known.").format(qr=qr_id), code="no_qr")
     found = [qr for qr in qrs.by_qr_id(tx, qr_id, bank) if environment in (None, qr.environment)]
     if not found:
         raise _unknown(tx, qr_id, bank, environment)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.qr import Qr
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.names import JobName
-from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, Witness, record
+from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, Witness, record_each
 from paysync_cli.store import leases, qrs
 from paysync_cli.store.alerts import AlertKind, raise_alert
 from paysync_cli.store.database import Database, Tx, slices
@@ -76,7 +77,7 @@ def recover(
     if lost:
         # Before the record: a trace left behind would show the job as started for ever.
         queue.forget([_name(qr) for qr in lost])
-    ended = _record_lost(store, lost, judge, lease, witness)
+    ended, unwritten = _record_lost(store, lost, judge, lease, witness)
     recorded = len(ended)
     given_up = [one for one in ended if one.how == "failed"]
     _show_given_up(queue, given_up)
@@ -85,6 +86,8 @@ def recover(
             "%d checks were put back to the plan, %d were lost with their worker", put_back, recorded,
             extra={"event_name": "janitor", "put_back": put_back, "lost": recorded},
         )  # fmt: skip
+    if unwritten is not None:
+        raise unwritten  # after all that is due for the others: the next round finds only the rest
     return JanitorReport(put_back, recorded)
 
 
@@ -118,11 +121,18 @@ def _is_over(name: JobName, qr: Qr | None) -> bool:
 
 def _record_lost(
     store: Database, lost: Sequence[Qr], judge: Judge, lease: Lease | None, witness: Witness | None
-) -> list[Recorded]:
-    """Record the failed attempts of those rows that still wait for theirs."""
+) -> tuple[list[Recorded], DatabaseUnavailable | None]:
+    """Record the failed attempts of those rows that still wait for theirs; and why some could not be, if so."""
     asked = [Asked(qr.id, qr.plan.seq, judge.now, 0, failure=Failure("attempt", WORKER_LOST, LOST)) for qr in lost]
-    recorded = [one for some in slices(asked) for one in record(store, some, judge, lease=lease, witness=witness)]
-    return [one for one in recorded if one.outcome == WORKER_LOST]
+    ended: list[Recorded] = []
+    unwritten: DatabaseUnavailable | None = None
+    for some in slices(asked):
+        for one in record_each(store, some, judge, lease=lease, witness=witness):
+            if isinstance(one, DatabaseUnavailable):
+                unwritten = one
+            elif one.outcome == WORKER_LOST:
+                ended.append(one)
+    return ended, unwritten
 
 
 def _show_given_up(queue: QueueClient, given_up: Sequence[Recorded]) -> None:

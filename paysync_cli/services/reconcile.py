@@ -22,7 +22,7 @@ from paysync_cli.payments.qr import Movement, PaidDay, Payment, Qr, UnreadablePa
 from paysync_cli.payments.status import Status
 from paysync_cli.services.days import read_day, span_of
 from paysync_cli.services.engine import OpenBank
-from paysync_cli.services.sweep import book_day, read_list
+from paysync_cli.services.sweep import book_day, count_as_read, read_list
 from paysync_cli.services.sync import Judge
 from paysync_cli.store import history, ledger, movements, qrs, reviews
 from paysync_cli.store.clock import Clock
@@ -149,9 +149,10 @@ async def _reconcile_bank(
     span = span_of(day, zone)
     # Before the list is asked for: what is booked while the bank answers may be newer than its list.
     ours = await asyncio.to_thread(_booked_on, store, name, bank.environment, span)
-    paid, problem, refused = await read_list(bank.bank, day)
-    if paid is None:
-        return replace(report, error=problem, refused=refused)
+    read = await read_list(bank.bank, day)
+    if read.paid is None:
+        return replace(report, error=read.problem, refused=read.refused)
+    paid = read.paid
     if task.fix:
         report = await asyncio.to_thread(_fix, store, report, bank, paid, Judge({name: bank.rhythm}, clock.now(), luck,
                                          source=SOURCE), task.who)  # fmt: skip
@@ -193,11 +194,12 @@ class _Search:
         for other in self._days():
             if not any(self._may_be_of(one, other) for one in absent):
                 continue
-            paid, self.problem, self.refused = await read_list(self._bank, other)
-            if paid is None:
+            read = await read_list(self._bank, other)
+            self.problem, self.refused = read.problem, read.refused
+            if read.paid is None:
                 return absent
-            self.whole = self.whole and paid.complete
-            absent = _without(absent, paid)
+            self.whole = self.whole and read.paid.complete
+            absent = _without(absent, read.paid)
         return absent
 
     def _days(self) -> Iterator[date]:
@@ -217,9 +219,14 @@ class _Search:
 def _fix(
     store: Database, report: DayReconciled, bank: OpenBank, paid: PaidDay, judge: Judge, who: str
 ) -> DayReconciled:  # fmt: skip
-    """Book what the list has and we lack, open reviews for what cannot be booked."""
+    """Book what the list has and we lack, open reviews for what cannot be booked.
+
+    Then the day is as good as swept: else one that the sweep cannot read stays its first for ever.
+    """
     zone, margin = bank.bank.profile.timezone, bank.rhythm.due_margin
     done = book_day(store, report.bank, report.environment, report.day, paid, judge, zone, margin)
+    if done.complete:
+        count_as_read(store, report.bank, report.environment, report.day, zone, judge.now)
     if done.booked or done.reviews:
         with store.write() as tx:
             history.record_action(

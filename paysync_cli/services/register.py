@@ -12,7 +12,7 @@ from enum import StrEnum
 from paysync_cli.language import _
 from paysync_cli.payments.money import MoneyError, to_minor, to_text
 from paysync_cli.payments.qr import Answer, Payment, Plan, Qr
-from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, due_query_at, first_plan, quiet_status
+from paysync_cli.payments.schedule import PRIORITY_OF, Rhythm, due_query_at, first_plan, quiet_status, spent_in_time
 from paysync_cli.payments.status import BankStatus, PlanState, Priority, Status
 from paysync_cli.services.sweep import NOBODYS_SEQ, payment_from_detail
 from paysync_cli.services.sync import Asked, Judge, Recorded, record_in
@@ -199,7 +199,7 @@ class _Call:
         if refusal is not None:
             return _conflict(qr, differs, refusal)
         said = _as_said(qr, request)
-        plan = _within_due(_wished_plan(said, self.now, wish), said.due_at, self.now, self.rhythm)
+        plan = _within_due(_wished_plan(said, self.now, wish), said, self.now, self.rhythm)
         old, new = _spoken(qr), _spoken(said)
         detail = "; ".join(
             _("{field} was {old}, is {new}").format(field=name, old=old[name] or _("none"), new=new[name] or _("none"))
@@ -364,9 +364,13 @@ def _wished_plan(qr: Qr, now: datetime, wish: Wish) -> Plan:
     return plan
 
 
-def _within_due(plan: Plan, due_at: datetime | None, now: datetime, rhythm: Rhythm) -> Plan:
-    """The plan with the due moment not slept through. One that is dispatched is planned anew by its own check."""
-    due_query = due_query_at(due_at, rhythm)
+def _within_due(plan: Plan, qr: Qr, now: datetime, rhythm: Rhythm) -> Plan:
+    """The plan with the due moment not slept through, and no due moment waited for that is none any more.
+
+    One that is dispatched is planned anew by its own check.
+    """
+    plan = spent_in_time(plan, qr.due_at, qr.status, now=now, rhythm=rhythm)
+    due_query = due_query_at(qr.due_at, rhythm)
     if due_query is None or plan.next_check_at is None or plan.state is PlanState.QUEUED:
         return plan
     return replace(plan, next_check_at=min(plan.next_check_at, max(due_query, now)))

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unavailable, Unknown
-from paysync_cli.errors import DatabaseUnavailable
+from paysync_cli.banks.base import Bank, BankError, Refused, Throttled, Unavailable, Unknown, Unreadable
+from paysync_cli.errors import DatabaseLocked, DatabaseUnavailable
 from paysync_cli.payments.decision import Decision, ReviewNews, decide
 from paysync_cli.payments.money import to_text
 from paysync_cli.payments.qr import Answer, Ask, Movement, Plan, Qr
@@ -24,8 +24,9 @@ from paysync_cli.payments.schedule import Rhythm, after_check, after_failed_atte
 from paysync_cli.payments.status import PlanState, ReviewReason, Status
 from paysync_cli.services.adapter_bugs import note_bug
 from paysync_cli.services.alerting import raise_for
+from paysync_cli.services.storable import storable_answer
 from paysync_cli.store import history, leases, ledger, qrs
-from paysync_cli.store.database import Database, Tx
+from paysync_cli.store.database import Database, Tx, limit_lock_wait
 from paysync_cli.store.leases import Lease
 
 ASK_TIMEOUT_S = 90.0  # a login and a call, each bounded by its own time-outs
@@ -34,6 +35,7 @@ WAIT_AFTER_REFUSAL_S = 60.0
 WAIT_AT_MOST_S = 3600.0
 ERROR_TEXT_LIMIT = 500
 WORKER_LOST = "worker_lost"
+LOCK_WAIT_S = 1.0  # for each part of a group that did not get its locks as a whole
 OUR_ERROR = "error"  # not the bank's: an adapter's bug, a row that cannot be written
 
 log = logging.getLogger("paysync.sync")
@@ -137,7 +139,7 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
     answer, failure = None, None
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
-            answer = await bank.check(question(bank, qr))
+            answer = _about(qr, storable_answer(await bank.check(question(bank, qr))))
     except TimeoutError:
         failure = Failure("attempt", Unavailable.outcome, f"no answer within {ASK_TIMEOUT_S:.0f} s")
     except BankError as error:
@@ -151,6 +153,15 @@ async def ask(bank: Bank, qr: Qr, clock: Callable[[], datetime], timer: Callable
     return Asked(qr.id, qr.plan.seq, at, round((timer() - started) * 1000), answer, failure)
 
 
+def _about(qr: Qr, answer: Answer) -> Answer:
+    """The answer, if all its money is this QR's (an adapter may name none). Raises Unreadable: something is mixed up,
+    and to book it here is as wrong as to drop it.
+    """
+    if any(payment.qr_id not in ("", qr.qr_id) for payment in answer.payments):
+        raise Unreadable("the answer tells of a payment of another QR")
+    return answer
+
+
 def record(
     store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None, witness: Witness | None = None
 ) -> list[Recorded]:
@@ -158,30 +169,70 @@ def record(
 
     A row that makes the transaction fail is found by halving and recorded alone as a failed attempt. With `lease`
     nothing is written once it is lost.
-    Raises DatabaseUnavailable when nothing can be written now: the caller repeats the group, no attempt is used.
+    Raises DatabaseUnavailable when something of it cannot be written now: the caller repeats the group, no attempt is
+    used. Who needs to know what became of the others takes `record_each`.
     """
+    results = []
+    for result in record_each(store, group, judge, lease=lease, witness=witness):
+        if isinstance(result, DatabaseUnavailable):
+            raise result
+        results.append(result)
+    return results
+
+
+def record_each(
+    store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None, witness: Witness | None = None
+) -> list[Recorded | DatabaseUnavailable]:
+    """The same, with an error in the place of what cannot be written now.
+
+    What another session keeps locked is found by halving too, so that only this waits for it.
+    """
+    return _in_parts(_Scribe(store, judge, lease, witness), group)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scribe:
+    """Where a group is written, by whose judgement, and who is told."""
+
+    store: Database
+    judge: Judge
+    lease: Lease | None
+    witness: Witness | None
+
+
+def _in_parts(
+    scribe: _Scribe, group: Sequence[Asked], lock_wait_s: float | None = None
+) -> list[Recorded | DatabaseUnavailable]:
     if not group:
         return []
     try:
-        return _commit(store, group, judge, lease, witness)
-    except DatabaseUnavailable:
-        raise
+        return [*_commit(scribe, group, lock_wait_s)]
+    except DatabaseLocked as locked:
+        if len(group) == 1:
+            return [locked]
+        lock_wait_s = LOCK_WAIT_S
+    except DatabaseUnavailable as away:
+        return [away] * len(group)
     except Exception as error:
         if len(group) == 1:
-            return [_record_poison(store, group[0], judge, error, witness)]
-        middle = len(group) // 2
-        halves = (group[:middle], group[middle:])
-        return [recorded for half in halves for recorded in record(store, half, judge, lease=lease, witness=witness)]
+            return [_record_poison(scribe, group[0], error, lock_wait_s)]
+    middle = len(group) // 2
+    first = _in_parts(scribe, group[:middle], lock_wait_s)
+    last = first[-1]
+    if isinstance(last, DatabaseUnavailable) and not isinstance(last, DatabaseLocked):
+        return first + [last] * (len(group) - middle)  # it went away meanwhile: one time-out is enough
+    return first + _in_parts(scribe, group[middle:], lock_wait_s)
 
 
-def _commit(
-    store: Database, group: Sequence[Asked], judge: Judge, lease: Lease | None, witness: Witness | None
-) -> list[Recorded]:
+def _commit(scribe: _Scribe, group: Sequence[Asked], lock_wait_s: float | None) -> list[Recorded]:
     """The group in one transaction, and its witness told afterwards."""
+    judge, witness = scribe.judge, scribe.witness
     started, results = time.monotonic(), None
     try:
-        with store.write() as tx:
-            if lease is not None and not leases.still_held(tx, lease):
+        with scribe.store.write() as tx:
+            if lock_wait_s is not None:
+                limit_lock_wait(tx, lock_wait_s)
+            if scribe.lease is not None and not leases.still_held(tx, scribe.lease):
                 return [Recorded(asked, "gone", "stale") for asked in group]
             results = record_in(tx, group, judge)
             if witness is not None:
@@ -205,15 +256,18 @@ def _failure(error: BankError) -> Failure:
     return Failure("check" if isinstance(error, Unknown) else "attempt", error.outcome, message)
 
 
-def _record_poison(store: Database, asked: Asked, judge: Judge, error: Exception, witness: Witness | None) -> Recorded:
+def _record_poison(
+    scribe: _Scribe, asked: Asked, error: Exception, lock_wait_s: float | None
+) -> Recorded | DatabaseUnavailable:
     log.error("row %s cannot be written: %s", asked.qr, error, exc_info=error,
               extra={"event_name": "poison_row", "row": asked.qr, "seq": asked.seq})  # fmt: skip
     failure = Failure("attempt", OUR_ERROR, f"cannot be written: {type(error).__name__}")
     lost = Recorded(asked, "failed", failure.outcome, reason=failure.message)
     try:
-        (recorded,) = _commit(store, [replace(asked, answer=None, failure=failure)], judge, None, witness)
-    except DatabaseUnavailable:
-        raise
+        unleased = replace(scribe, lease=None)
+        (recorded,) = _commit(unleased, [replace(asked, answer=None, failure=failure)], lock_wait_s)
+    except DatabaseUnavailable as away:
+        return away
     except Exception as worse:  # not even that: the others of the group must not suffer for it
         log.error("nor can its failure: %s", worse,
                   extra={"event_name": "poison_row", "row": asked.qr, "seq": asked.seq})  # fmt: skip
@@ -325,7 +379,7 @@ def _judge_answer(
 def _judge_failure(qr: Qr, asked: Asked, failure: Failure, judge: Judge, sheet: _Sheet) -> Recorded:
     rhythm = judge.rhythm(qr.bank)
     if failure.kind == "wait":
-        plan = after_wait(qr.plan, judge.now + timedelta(seconds=failure.wait_s))
+        plan = after_wait(qr, judge.now + timedelta(seconds=failure.wait_s))
         _enter(sheet, qr, _unchanged(qr), plan, judge)
         return Recorded(asked, "gone", failure.outcome, qr, qr.status, plan, reason=failure.message)
     check = _check_record(qr, asked, failure.outcome, None, failure.message)
@@ -338,7 +392,8 @@ def _judge_failure(qr: Qr, asked: Asked, failure: Failure, judge: Judge, sheet: 
             asked, "finished", failure.outcome, qr, qr.status, plan, reviews=decision.reviews, reason=failure.message,
             check=check,
         )  # fmt: skip
-    plan, given_up = after_failed_attempt(qr, now=judge.now, rhythm=rhythm, luck=judge.luck())
+    deadly = failure.outcome == WORKER_LOST
+    plan, given_up = after_failed_attempt(qr, now=judge.now, rhythm=rhythm, luck=judge.luck(), deadly=deadly)
     _enter(sheet, qr, _unchanged(qr), plan, judge)
     how = "failed" if given_up else "gone"
     return Recorded(asked, how, failure.outcome, qr, qr.status, plan, reason=failure.message, check=check)

@@ -9,10 +9,11 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 from paysync_cli.banks.base import Pings
-from paysync_cli.payments.qr import Ask
+from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.services.dispatch import DispatchReport, Scope, dispatch
@@ -21,7 +22,7 @@ from paysync_cli.services.gate import Fair, Gate
 from paysync_cli.services.janitor import PATIENCE_S, recover
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sweep import BankSwept, sweep
-from paysync_cli.services.sync import Judge
+from paysync_cli.services.sync import Judge, question
 from paysync_cli.services.telling import Counts, Teller
 from paysync_cli.store import history, leases, qrs
 from paysync_cli.store.clock import Clock
@@ -32,6 +33,7 @@ LONGEST_SLEEP_S = 1.0
 CROWDED_SLEEP_S = 0.05
 LEASE_S = 30.0
 LEAD_EVERY_S = 10.0
+SWEEP_REST = timedelta(minutes=1)
 
 log = logging.getLogger("paysync.worker")
 
@@ -103,12 +105,18 @@ class Probing:
             return bank.bank.ping
 
         async def ask_about_some_qr() -> None:
-            with self._store.read() as tx:
-                found, _token = qrs.page(tx, qrs.Wanted(open_only=True, bank=name, sort="next-check", limit=1))
-            if found:
-                await bank.bank.check(Ask(found[0].qr_id, found[0].currency, found[0].multi_use))
+            qr = await asyncio.to_thread(self._some_qr, name, bank.environment)
+            if qr is not None:  # only whether there is an answer matters: what it says, the QR's own check brings
+                await bank.bank.check(question(bank.bank, qr))
 
         return ask_about_some_qr
+
+    def _some_qr(self, bank: str, environment: str) -> Qr | None:
+        """An open QR that this bank knows: those of its other environment are none of its business."""
+        wanted = qrs.Wanted(open_only=True, bank=bank, environment=environment, sort="next-check", limit=1)
+        with self._store.read() as tx:
+            found, _token = qrs.page(tx, wanted)
+        return found[0] if found else None
 
 
 @dataclass
@@ -175,11 +183,13 @@ class Sweeping:
     leading: Leading
     every: timedelta
     teller: Teller = field(default_factory=Teller)
+    _not_before: float = 0.0  # on the monotonic clock
 
     async def run(self) -> float:
         await asyncio.to_thread(self.teller.settle, self.store)
         if self.leading.lease is None:
             return LONGEST_SLEEP_S
+        await self._rest()
         await asyncio.to_thread(self.stopped.refresh)
         banks = {name: bank for name, bank in self.banks.items() if name not in self.stopped.reasons}
         report = await sweep(
@@ -191,9 +201,14 @@ class Sweeping:
             self._tell(bank)
         return self.clock.real_s(self.every)
 
+    async def _rest(self) -> None:
+        """However the last sweep ended: lists of which nothing can be written are not asked for again at once."""
+        await asyncio.sleep(max(0.0, self._not_before - monotonic()))
+        self._not_before = monotonic() + self.clock.real_s(min(self.every, SWEEP_REST))
+
     def _tell(self, bank: BankSwept) -> None:
         if bank.error is not None:
-            log.warning("sweep of bank %s stopped: %s", bank.bank, bank.error,
+            log.warning("sweep of bank %s: not all lists were read: %s", bank.bank, bank.error,
                         extra={"event_name": "sweep_failed", "bank": bank.bank})  # fmt: skip
         elif bank.lists:
             log.info("sweep of bank %s: %d days read, %d payments booked", bank.bank, len(bank.days), bank.booked,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from paysync_cli.language import _, mark
 from paysync_cli.payments.money import CURRENCIES
@@ -144,9 +145,20 @@ def _currency(text: str) -> str:
 def _base_url(text: str) -> str:
     wanted = text.strip().rstrip("/")
     # No @ at all: behind a raw / in a password the rest of it would pass for the path, which messages show.
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", wanted, re.ASCII | re.IGNORECASE):
+    looks_right = re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", wanted, re.ASCII | re.IGNORECASE)
+    if not looks_right or not _names_a_host(wanted):
         raise ValueError(_("it must look like https://host/path, without user, password, ? or #."))
     return wanted
+
+
+def _names_a_host(url: str) -> bool:
+    """Whether host and port can be dialled at all: brackets that match, a port that exists, labels of a name."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        return bool(host) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _key(name: str, read: Reader, default: str | None, about: str, *, field: str = "", secret: bool = False) -> Key:

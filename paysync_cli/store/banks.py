@@ -60,8 +60,15 @@ def record_sweep(
     result = {"sweep_error": None, "sweep_ok_at": at} if error is None else {"sweep_error": _storable(error)}
     tx.execute(update(banks).where(mine, *proof).values(swept_at=at, **result))
     if day is not None:
-        higher = banks.c.swept_day.is_(None) | (banks.c.swept_day < day.isoformat())
-        tx.execute(update(banks).where(mine, higher, *proof).values(swept_day=day.isoformat()))
+        settle_day(tx, bank, environment, day, lease=lease)
+
+
+def settle_day(tx: Tx, bank: str, environment: str, day: date, *, lease: Lease | None = None) -> None:
+    """All days up to this one are read complete. Never falls back."""
+    mine = (banks.c.bank == bank) & (banks.c.environment == environment)
+    proof = [held_by(lease)] if lease is not None else []
+    higher = banks.c.swept_day.is_(None) | (banks.c.swept_day < day.isoformat())
+    tx.execute(update(banks).where(mine, higher, *proof).values(swept_day=day.isoformat()))
 
 
 def _storable(text: str) -> str:

@@ -1,21 +1,19 @@
 """The clock that decides: the database's on PostgreSQL, the machine's on SQLite; `now` is handed down from here.
 
-A server's clock is read once and then counted on by one that nobody sets: a host whose own clock is wrong, or is put
-right meanwhile, decides nothing earlier or later than the others. The demo's database carries a compressed clock, in
-which a second lasts only a fraction of one.
+A server's clock is read now and then, and counted on in between by one that nobody sets: a host whose own clock is
+wrong, or is put right meanwhile, decides nothing earlier or later than the others. The demo's database carries a
+compressed clock, in which a second lasts only a fraction of one.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
-
 from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.history import read_meta, write_meta
+from paysync_cli.store.server_time import ServerTime
 
 _KEY = "clock"
 
@@ -24,17 +22,17 @@ _KEY = "clock"
 class Clock:
     """Maps the machine's time to the clock that decides: `shown + (machine - real) * speed`.
 
-    With `since`, the moment `real` on the clock that nobody sets, that one is counted instead.
+    With `server` that one's time is shown instead.
     """
 
     real: datetime
     shown: datetime
     speed: float = 1.0
-    since: float | None = None
+    server: ServerTime | None = None
 
     def now(self) -> datetime:
-        if self.since is not None:
-            return self.at(self.real + timedelta(seconds=_unset_s() - self.since))
+        if self.server is not None:
+            return self.server.now()
         return self.at(datetime.now(UTC))
 
     def at(self, machine: datetime) -> datetime:
@@ -54,20 +52,16 @@ def read(database: Database) -> Clock:
     """The clock of this database."""
     with database.read() as tx:
         kept = read_meta(tx, _KEY)
-        now = tx.execute(select(func.clock_timestamp())).scalar_one() if not database.is_sqlite else None
-    machine = datetime.now(UTC)
+        server = ServerTime(tx) if kept is None and not database.is_sqlite else None
     if kept is not None:
         fields = json.loads(kept)
         return Clock(datetime.fromisoformat(fields["real"]), datetime.fromisoformat(fields["shown"]), fields["speed"])
-    return Clock(machine, machine) if now is None else Clock(machine, now, since=_unset_s())
+    machine = datetime.now(UTC)
+    database.server_time = server
+    return Clock(machine, machine if server is None else server.now(), server=server)
 
 
 def compress(tx: Tx, clock: Clock) -> None:
     """Give this database a clock of its own. Only the demo does."""
     fields = {"real": clock.real.isoformat(), "shown": clock.shown.isoformat(), "speed": clock.speed}
     write_meta(tx, _KEY, json.dumps(fields))
-
-
-def _unset_s() -> float:
-    """Seconds on a clock that is never set and does not stand still while the machine sleeps, where there is one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

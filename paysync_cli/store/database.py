@@ -21,14 +21,36 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, DisconnectionError, Interf
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from paysync_cli.errors import DatabaseUnavailable, NotFound
+from paysync_cli.errors import DatabaseLocked, DatabaseUnavailable, NotFound
 from paysync_cli.language import _
 from paysync_cli.store import schema
+from paysync_cli.store.server_time import ServerTime
 
 BUSY_TIMEOUT_MS = 15_000
 PAGE_CACHE_KIB = 16_384
 IN_LIMIT = 500  # bound parameters of one IN list
 READ_ONLY_STATE = "25006"  # PostgreSQL's: a write in a transaction that only reads
+LOCKED_STATE = "55P03"  # a lock was waited for as long as lock_timeout allows
+IDLED_STATES = ("25P03", "25P04")  # the server ended a transaction in which nothing happened, or that took too long
+
+# A line that has died is noticed within half a minute, whichever way it died; the URL may say otherwise.
+CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+# Who waits for a lock is told so, and who stands still while holding one (a frozen host) loses it.
+SESSION = {
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+# Set by the URL's `options`, or by an administrator for this role or database: that holds.
+_CHOSEN = "('client', 'global', 'user', 'database', 'database user')"
 
 T = TypeVar("T")
 
@@ -50,6 +72,8 @@ class Database:
         self.engine = _engine(self.url, create)
         # SQLite lets one write at a time, and whoever waits there sleeps longer and longer: threads take turns here.
         self._writers = threading.Lock() if self.is_sqlite else None
+        self.server_time: ServerTime | None = None
+        """PostgreSQL's clock, once somebody goes by it (`store.clock.read`): then it is read again now and then."""
 
     @property
     def where(self) -> str:
@@ -74,23 +98,28 @@ class Database:
     def read(self) -> Iterator[Tx]:
         """A transaction that only reads, on one consistent snapshot."""
         with self._translated(), self.engine.connect() as connection:
-            # PostgreSQL's default gives each statement a snapshot of its own: figures read together would disagree.
-            yield (
-                connection
-                if self.is_sqlite
-                else connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            )
+            tx = connection
+            if not self.is_sqlite:
+                # Its default gives each statement a snapshot of its own: figures read together would disagree.
+                tx = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._look_at_the_clock(tx)
+            yield tx
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        """A transaction that writes: all of it or nothing."""
+        """A transaction that writes: all of it or nothing. Raises DatabaseLocked when a lock was not to be had."""
         with self._translated(), self._turn(), self.engine.connect() as connection:
             tx = connection.execution_options(paysync_write=True)
             if not self.is_sqlite:
                 # Whatever is the default there: who waited for a lock must see what the one before it wrote.
                 tx = tx.execution_options(isolation_level="READ COMMITTED")
             with tx.begin():
+                self._look_at_the_clock(tx)
                 yield tx
+
+    def _look_at_the_clock(self, tx: Tx) -> None:
+        if self.server_time is not None and self.server_time.is_old():
+            self.server_time.read(tx)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -136,12 +165,13 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnavailable(
-                _("The database at {where} did not answer: {cause}.").format(where=self.where, cause=cause_of(error)),
-                hint=_("Nothing was written by the transaction that failed; run the command again when it is back."),
-            ) from error
+            if _state_of(error) == LOCKED_STATE:
+                raise self._locked(error) from error
+            raise self._unavailable(error) from error
         except DatabaseError as error:
-            if getattr(error.orig, "sqlstate", None) == READ_ONLY_STATE:
+            if _state_of(error) in IDLED_STATES:
+                raise self._unavailable(error) from error
+            if _state_of(error) == READ_ONLY_STATE:
                 raise DatabaseUnavailable(
                     _("The database at {where} takes no writes: {cause}.").format(
                         where=self.where, cause=cause_of(error)
@@ -154,6 +184,23 @@ class Database:
                 _("{where} cannot be read as a database: {cause}.").format(where=self.where, cause=cause_of(error)),
                 hint=_("Check PAYSYNC_HOME and DATABASE_URL; a damaged file has to come back from a backup."),
             ) from error
+
+    def _unavailable(self, error: Exception) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            _("The database at {where} did not answer: {cause}.").format(where=self.where, cause=cause_of(error)),
+            hint=_("Nothing was written by the transaction that failed; run the command again when it is back."),
+        )
+
+    def _locked(self, error: Exception) -> DatabaseLocked:
+        return DatabaseLocked(
+            _("Another session keeps something locked in the database at {where}: {cause}.").format(
+                where=self.where, cause=cause_of(error)
+            ),
+            hint=_(
+                "Nothing was written by the transaction that failed. pg_stat_activity shows the session: "
+                "its state is `idle in transaction`; pg_terminate_backend(pid) ends it."
+            ),
+        )
 
 
 _DRIVER_WORDS = re.compile(
@@ -182,6 +229,11 @@ def cause_of(error: Exception) -> str:
     return " ".join(words.split()).rstrip(".")[:300] or type(original).__name__
 
 
+def _state_of(error: Exception) -> str | None:
+    """PostgreSQL's five letters for what happened."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
 def _engine(url: URL, create: bool) -> Engine:
     """The engine. Its errors, which go to the log, never show the values of a statement: payers, accounts, amounts."""
     if url.get_backend_name() == "sqlite":
@@ -192,7 +244,10 @@ def _engine(url: URL, create: bool) -> Engine:
         event.listen(engine, "checkout", _same_file(path))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 10})
+    # What is given beside the URL would overrule it.
+    ours = {name: value for name, value in CONNECTION.items() if name not in url.query}
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=ours)
+    event.listen(engine, "connect", _prepare_postgres)
     event.listen(engine, "checkin", _forget_read_only)
     return engine
 
@@ -234,6 +289,17 @@ def _same_file(path: Path) -> Callable[[Any, ConnectionPoolEntry, Any], None]:
     return check
 
 
+def _prepare_postgres(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Our session settings. Not as start-up options: PgBouncer refuses those it does not know."""
+    chosen = f"SELECT name FROM pg_settings WHERE source IN {_CHOSEN}"  # noqa: S608 - our own words
+    values = ", ".join(f"('{name}', '{value}')" for name, value in SESSION.items())
+    connection.execute(
+        f"SELECT set_config(name, value, false) FROM (VALUES {values}) AS ours (name, value) "  # noqa: S608
+        f"WHERE name NOT IN ({chosen})"
+    )
+    connection.commit()
+
+
 def _forget_read_only(connection: Any, _entry: ConnectionPoolEntry) -> None:
     """SQLAlchemy leaves a connection that has read with an explicit READ WRITE: that overrules the server's default."""
     if connection is not None:  # else it was closed
@@ -249,6 +315,12 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("paysync_write")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def limit_lock_wait(tx: Tx, seconds: float) -> None:
+    """Wait no longer for any lock of this transaction. SQLite has but one, and whoever writes has it already."""
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql(f"SET LOCAL lock_timeout = {round(seconds * 1000)}")
 
 
 def rowcount(result: Any) -> int:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from paysync_cli.payments.qr import Movement, Qr
 from paysync_cli.payments.status import Status
 from paysync_cli.store.database import Tx, insert_unless_there, slices
-from paysync_cli.store.tables import accounts, movements, qrs
+from paysync_cli.store.tables import accounts, movements, qrs, transitions
 
 LOCKS_AT_MOST = 100  # of one transaction; PostgreSQL's default has room for 6,400 of all transactions together
 
@@ -174,10 +174,16 @@ def sums(tx: Tx) -> list[Balance]:
     return sorted(found)
 
 
-def completed_without_money(tx: Tx, limit: int) -> list[str]:
-    """The bank's ids of QRs that are completed and have no movement, which never is: at most `limit`."""
+def completed_without_money(tx: Tx, limit: int, *, but_for: str) -> list[str]:
+    """The bank's ids of QRs that are completed and have no movement, which never is: at most `limit`.
+
+    Those that became so by this cause are left out: a person may know of money that no bank tells.
+    """
     money = exists().where(movements.c.qr == qrs.c.id)
-    query = select(qrs.c.qr_id).where(qrs.c.status == Status.COMPLETED.value, ~money).order_by(qrs.c.id)
+    decided = exists().where(
+        transitions.c.qr == qrs.c.id, transitions.c.new == Status.COMPLETED.value, transitions.c.cause == but_for
+    )
+    query = select(qrs.c.qr_id).where(qrs.c.status == Status.COMPLETED.value, ~money, ~decided).order_by(qrs.c.id)
     return list(tx.execute(query.limit(limit)).scalars())
 
 

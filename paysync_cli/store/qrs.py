@@ -237,6 +237,17 @@ def _next_due_at() -> Any:
     return select(func.min(qrs.c.next_check_at, type_=qrs.c.next_check_at.type)).where(*_OF_QUEUE, _WAITING)
 
 
+def first_waiting(tx: Tx, bank: str, environment: str, limit: int) -> list[tuple[int, int, datetime]]:
+    """(row, seq, moment) of the waiting rows of this bank that want to be asked first, `limit` of each priority."""
+    columns = (qrs.c.id, qrs.c.seq, qrs.c.next_check_at)
+    found: list[tuple[int, int, datetime]] = []
+    for priority in Priority:
+        values = {"of_bank": bank, "of_environment": environment, "of_priority": priority.rank}
+        query = select(*columns).where(*_OF_QUEUE, _WAITING).order_by(qrs.c.next_check_at).limit(limit)
+        found += [(row[0], row[1], row[2]) for row in tx.execute(query, values)]
+    return found
+
+
 def queued(tx: Tx, before: datetime, limit: int, *, after: datetime | None = None) -> list[Qr]:
     """Rows dispatched before this moment and not recorded since, the oldest first.
 
@@ -289,6 +300,7 @@ class Wanted:
     sort: str = "registered"
     limit: int = 50
     after: str | None = None
+    environment: str | None = None
 
 
 SORTS = ("registered", "next-check", "due", "qr")
@@ -462,6 +474,8 @@ def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
         query = query.where(qrs.c.plan_state != PlanState.DONE.value)
     if wanted.bank is not None:
         query = query.where(qrs.c.bank == wanted.bank)
+    if wanted.environment is not None:
+        query = query.where(qrs.c.environment == wanted.environment)
     if wanted.plan_state is not None:
         query = query.where(qrs.c.plan_state == wanted.plan_state.value)
     if wanted.due_before is not None:

@@ -69,6 +69,9 @@ def upgrade_to_head(engine: Engine) -> None:
         locked = connection.execution_options(paysync_write=True)
         with locked.begin():
             if engine.dialect.name == "postgresql":
+                # Whoever comes second waits, and rewriting a large table takes a while: no time-out is for them.
+                locked.execute(text("SET LOCAL lock_timeout = 0"))
+                locked.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
                 locked.execute(text("SELECT pg_advisory_xact_lock(hashtext('paysync migration'))"))
             if current(locked) == HEAD:
                 return

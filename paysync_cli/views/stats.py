@@ -14,7 +14,7 @@ from paysync_cli.services.stats import BankFigures, StatsReport
 from paysync_cli.views.attention import notices, state_cell
 from paysync_cli.views.base import View
 from paysync_cli.views.breaker import breaker_fields
-from paysync_cli.views.page import BAD, GOOD, NOTICE, QUIET, Cell, Column, Page, Styled
+from paysync_cli.views.page import BAD, GOOD, NOTICE, QUIET, WARNING, Cell, Column, Page, Styled
 from paysync_cli.views.times import relative, span
 
 WORKERS_SHOWN = 5  # one screen; the JSON has them all
@@ -212,9 +212,17 @@ def _state(bank: BankFigures) -> str:
     return "open"
 
 
+def _state_words(bank: BankFigures) -> Styled:
+    """To people, "asked" only of a bank that these settings know; others may know it, so it is no alarm."""
+    state = _state(bank)
+    if state == "open" and bank.rate_per_s is None:
+        return Styled(_("not configured here"), WARNING)
+    return state_cell(state)
+
+
 def _bank_words(bank: BankFigures) -> Styled:
     """The only bank in one line."""
-    state = state_cell(_state(bank))
+    state = _state_words(bank)
     rate = "" if bank.rate_per_s is None else _(", {rate:g} questions/s").format(rate=bank.rate_per_s)
     words = _("{name} {state}{rate}, {open} open, {due} due").format(
         name=bank.name, state=state.text, rate=rate, open=bank.open, due=bank.due
@@ -225,7 +233,7 @@ def _bank_words(bank: BankFigures) -> Styled:
 def _bank_cells(bank: BankFigures) -> list[Cell]:
     rate = None if bank.rate_per_s is None else f"{bank.rate_per_s:g}/s"
     waits = span(bank.oldest_due_s) if bank.due else None
-    return [bank.name, state_cell(_state(bank)), rate, bank.open, bank.due, waits]
+    return [bank.name, _state_words(bank), rate, bank.open, bank.due, waits]
 
 
 def _redis(server: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -308,3 +308,9 @@ def test_the_only_bank_has_its_line(home: Home) -> None:
     env = {f"PAYSYNC_BANK_SIM_{key}": value for key, value in bank.items()}
     assert "sim asked, 7 questions/s, 1 open, 0 due" in home.run("stats", **env).out
     assert home.data("stats", **env)["banks"][0]["rate_per_s"] == 7
+
+
+def test_a_bank_that_is_not_configured_is_not_called_asked(home: Home) -> None:
+    with home.books() as store:
+        add_qr(store, "later", at=datetime.now(UTC) + timedelta(hours=1))
+    assert "sim not configured here, 1 open, 0 due" in home.run("stats").out

@@ -55,6 +55,26 @@ class Quits(Works):
         raise SettingsError("two things", faults=faults)
 
 
+class Leaves(Works):
+    def __init__(self, profile: BankProfile, tools: BankTools) -> None:
+        raise SystemExit(4)
+
+
+class Touchy(type):
+    def __getattr__(cls, name: str) -> object:
+        raise RuntimeError(name)
+
+
+class Moody(Works, metaclass=Touchy):
+    """One whose very attributes raise."""
+
+
+class Talks(Works):
+    def __init__(self, profile: BankProfile, tools: BankTools) -> None:
+        print("hello")
+        super().__init__(profile, tools)
+
+
 class Explodes(Works):
     def __init__(self, profile: BankProfile, tools: BankTools) -> None:
         raise KeyError(profile.options["password"])
@@ -84,6 +104,9 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("tomorrow", f"{__name__}:OfTomorrow", registry.GROUP),
         EntryPoint("quits", f"{__name__}:Quits", registry.GROUP),
         EntryPoint("explodes", f"{__name__}:Explodes", registry.GROUP),
+        EntryPoint("leaves", f"{__name__}:Leaves", registry.GROUP),
+        EntryPoint("moody", f"{__name__}:Moody", registry.GROUP),
+        EntryPoint("talks", f"{__name__}:Talks", registry.GROUP),
         EntryPoint("nothing", f"{__name__}:OffersNothing", registry.GROUP),
         EntryPoint("number", f"{__name__}:NOT_A_CLASS", registry.GROUP),
         EntryPoint("gone", "no_such_package.bank:Bank", registry.GROUP),
@@ -128,6 +151,8 @@ def test_unknown_adapter_names_the_known_ones(plugins: None) -> None:
         ("gone", 'adapter "gone" (unknown package) cannot be loaded: ModuleNotFoundError'),
         ("renamed", "cannot be loaded: AttributeError"),
         ("explodes", 'bank main: adapter "explodes" (unknown package) cannot be set up: KeyError'),
+        ("leaves", 'adapter "leaves" (unknown package) cannot be set up: SystemExit'),
+        ("moody", 'adapter "moody" (unknown package) cannot be loaded: RuntimeError'),
         ("nothing", "offers no check()"),
         ("number", "is not a class"),
         ("notasync", 'adapter "notasync" (unknown package) has a check() that is not async'),
@@ -143,9 +168,14 @@ def test_broken_plugin_is_a_sentence(plugins: None, adapter: str, words: str) ->
     assert OPTIONS["password"] not in caught.value.message
 
 
+def test_what_a_plugin_prints_is_no_part_of_the_document(plugins: None, capsys: pytest.CaptureFixture[str]) -> None:
+    build("talks")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
 def test_broken_plugins_are_lines_of_the_list(plugins: None) -> None:
     found = {a.name: a.error for a in registry.adapters()}
-    broken = {"gone", "renamed", "number", "twice", "nothing", "notasync", "listnotasync", "tomorrow"}
+    broken = {"gone", "renamed", "number", "twice", "nothing", "notasync", "listnotasync", "tomorrow", "moody"}
     assert {name for name, error in found.items() if error} == broken
     assert found["baneco"] is None
 

@@ -3,22 +3,27 @@ workers past their leases. Then quiet: the books must be the bank's, to the cent
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+import pytest
 
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.status import PlanState, Status
 from paysync_cli.runtime import Runtime
 from paysync_cli.services.register import Request, enqueue
+from paysync_cli.store.database import Database
 from paysync_cli.store.history import ANSWERED
+from tests.postgres import private_postgres
 from tests.shop import Shop, shop
 from tests.torment import assert_booked_once, kill_redis, leader_of, listed, pid_of, redis_of, rows_of, select, started
 
@@ -34,9 +39,24 @@ ENV = {
 OPEN = frozenset({Status.PENDING, Status.PROCESSING, Status.ACTIVE})
 
 
-def test_whatever_is_killed_the_books_end_as_the_banks(fault_seconds: float, fault_seed: int) -> None:
+@contextlib.contextmanager
+def town_on(database: str) -> Iterator[Shop]:
+    if database == "sqlite":
+        with shop(speed=SPEED, env=ENV) as town:
+            yield town
+        return
+    with private_postgres() as url:
+        store = Database(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        store.upgrade()
+        store.close()
+        with shop(speed=SPEED, env=ENV | {"DATABASE_URL": url}) as town:
+            yield town
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_whatever_is_killed_the_books_end_as_the_banks(database: str, fault_seconds: float, fault_seed: int) -> None:
     rng = random.Random(fault_seed)
-    with shop(speed=SPEED, env=ENV) as town, town.runtime() as runtime:
+    with town_on(database) as town, town.runtime() as runtime:
         lives = [life(rng, f"QR{n:03d}", fault_seconds * SPEED) for n in range(QRS)]
         open_for_business(town, runtime, lives)
         hand = Hand(town, runtime, rng)
@@ -263,5 +283,5 @@ def not_asked_since(runtime: Runtime, moment: datetime) -> list[Qr]:
     """The open QRs that the bank has not answered about since then."""
     words = ", ".join(f"'{word}'" for word in ANSWERED)
     query = f"SELECT qr, max(at) FROM paysync_checks WHERE outcome IN ({words}) GROUP BY qr"
-    last = {qr: datetime.fromisoformat(at) for qr, at in select(runtime, query)}
+    last = {qr: at if isinstance(at, datetime) else datetime.fromisoformat(at) for qr, at in select(runtime, query)}
     return [qr for qr in rows_of(runtime) if not qr.status.final and last.get(qr.id, moment) <= moment]

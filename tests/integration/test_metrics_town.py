@@ -7,15 +7,13 @@ import re
 import signal
 import sqlite3
 import subprocess
-import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from paysync_cli.cli import log_events
-from paysync_cli.services.metric_names import METRICS, OF, Kind, Source
+from paysync_cli.services.metric_names import METRICS, Kind, Source
+from tests.scraping import scrape
 from tests.shop import Shop, shop
 
 Figures = Mapping[tuple[str, ...], float]
@@ -39,19 +37,6 @@ SCENARIO = {
     ],
 }
 IDS = [one["id"] for one in SCENARIO["qr"]]  # type: ignore[index]
-
-
-def scrape(url: str) -> dict[str, Figures]:
-    """Each metric's values by its label values, in the catalogue's order."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            metric = OF.get(sample.name)
-            labels = [label.name for label in metric.labels] if metric else sorted(sample.labels)
-            found.setdefault(sample.name, {})[tuple(sample.labels[name] for name in labels)] = sample.value
-    return found
 
 
 def address(town: Shop) -> str:

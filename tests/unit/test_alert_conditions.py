@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from paysync_cli.errors import RedisUnavailable
+from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import WorkerSeen
 from paysync_cli.queue.gate import BreakerSeen
 from paysync_cli.services.alert_conditions import Facts, Rules, Watch, judge
+from paysync_cli.services.hold import Which, hold
+from paysync_cli.services.sync import Asked, Failure, Judge, record
 from paysync_cli.store import alerts, history, leases, qrs
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store.banks import BankState, Swept
@@ -20,6 +23,7 @@ from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from paysync_cli.store.leases import Lease
 from tests.books import NOW, add_check, add_qr
+from tests.core import says
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 CLOCK = Clock(NOW, NOW)
@@ -59,6 +63,9 @@ def test_all_is_well_and_every_state_but_those_of_the_sweep_is_judged_to_be_over
         ("credential_stopped", {"states": {"sim": STOPPED}}),
         ("breaker_open", {"breakers": {"sim": OPEN}}),
         ("backlog_late", {"oldest_due": OLD}),
+        ("backlog_late", {"oldest_due": OLD, "breakers": {"sim": HELD}}),
+        ("not_consuming", {"oldest_due": OLD, "last_check": None, "breakers": {"sim": HELD}}),
+        ("sweep_late", {"sweeps": {"sim": Swept(None, NOW, NOW - 16 * MINUTE, "HTTP 429")}, "breakers": {"sim": HELD}}),
         ("not_consuming", {"oldest_due": OLD, "last_check": NOW - 11 * MINUTE}),
         ("not_consuming", {"oldest_due": OLD, "last_check": None}),
         ("sweep_late", {"sweeps": {"sim": Swept(None, NOW, NOW - 16 * MINUTE)}}),
@@ -187,6 +194,44 @@ def test_who_begins_to_lead_does_not_judge_what_happened_before(any_store: Datab
             leases.take(tx, leases.LEADER, "us", NOW, NOW + 9 * HOUR)
         with any_store.read() as tx:
             assert [one.kind.value for one in alerts.list_alerts(tx)] == found
+
+
+def test_a_bank_that_puts_off_every_question_is_late_in_the_end(any_store: Database) -> None:
+    """It says 429 for ever: no check is overdue for more than seconds, nothing fails. Meanwhile lists and people end
+    some of the checks that waited, and another bank is well.
+    """
+    MOVED[0] = timedelta(0)
+    redis, store = FakeRedis(), any_store
+    redis.breaker = HELD
+    rules = Rules({"sim": "certification", "other": "certification"}, frozenset(), 5 * MINUTE, cleans_up=False)
+    watch = Watch(store, redis, redis, Hands(NOW, NOW), rules)  # type: ignore[arg-type]
+    with store.write() as tx:
+        lease = leases.take(tx, leases.LEADER, "us", NOW, NOW + 9 * HOUR)
+    assert lease is not None
+    answered = add_qr(store, "ANSWERED", at=NOW + MINUTE / 2)
+    held = add_qr(store, "HELD", at=NOW + MINUTE / 2)
+    waits = [add_qr(store, f"QR{n}", at=NOW + 2 * MINUTE) for n in range(2)]
+    well = add_qr(store, "WELL", bank="other", at=NOW + 90 * MINUTE)
+    put_off = Failure("wait", "throttled", "429", 30.0)
+
+    def told(minute: int) -> list[tuple[str, str, bool]]:
+        MOVED[0], now = minute * MINUTE, NOW + minute * MINUTE
+        add_check(store, well, seq=minute, at=now)
+        judge = Judge(dict.fromkeys(rules.banks, Rhythm()), now, lambda: 0.0)
+        record(store, [Asked(qr.id, 0, now, 1, failure=put_off) for qr in (answered, held, *waits)], judge)
+        if minute == 2:
+            record(store, [Asked(answered.id, 0, now, 1, says("unpaid"))], judge)
+            hold(store, Which(["HELD"]), reason="why", who="ana", now=now)
+        watch.round(lease)
+        with store.read() as tx:
+            return [(one.kind.value, one.bank, one.standing) for one in alerts.list_alerts(tx)]
+
+    watch.round(lease)
+    assert [told(minute) for minute in (1, 2, 7, 11)] == [[]] * 4
+    assert told(12) == told(14) == [("backlog_late", "sim", True)]
+    for qr in waits:
+        record(store, [Asked(qr.id, 0, NOW, 1, says("unpaid"))], Judge({"sim": Rhythm()}, NOW + HOUR, lambda: 0.0))
+    assert told(15) == [("backlog_late", "sim", False)]
 
 
 def test_the_longest_due_is_found_among_what_waits_and_what_is_dispatched(any_store: Database) -> None:

@@ -17,6 +17,7 @@ from paysync_cli.services import courier as delivering
 from paysync_cli.services.alert_outbox import compose
 from paysync_cli.services.alert_words import WORDS, quoted, sentence, title
 from paysync_cli.services.courier import Courier
+from paysync_cli.settings.masking import redact
 from paysync_cli.store import alert_messages, alerts, banks, leases, tables
 from paysync_cli.store.alert_messages import Event, NewMessage
 from paysync_cli.store.alerts import STATES, AlertKind, begin_state, end_state, raise_alert
@@ -209,7 +210,7 @@ class Round:
         addresses = [channel.address for channel in self.channels]
         return Courier(
             self.store, _Still(self.now), addresses, self.post, language=language, host="shop",
-            redact=lambda text: text.replace("tok3n-of-the-hook", "***"),
+            redact=lambda text: redact(text, ("tok3n-of-the-hook", "us_er", "paysync")),
         )  # fmt: skip
 
     def deliver(self, at: datetime, lease: Lease | None = None) -> None:
@@ -370,6 +371,18 @@ def test_what_comes_from_outside_is_text_and_short(text: str) -> None:
     message = NewMessage(AlertKind.CREDENTIAL_STOPPED, "sim", Event.RAISED, 1, text, NOW)
     assert shown in sentence(message)
     assert title(message, "shop") == "paysync on shop: credential stopped"
+
+
+def test_secrets_are_taken_out_of_what_came_from_outside_and_nowhere_else(town: Round) -> None:
+    """One has a letter that quoting changes, another is a word of ours: the command must still be there to copy."""
+    with town.store.write() as tx:
+        raise_alert(tx, AlertKind.BANK_UNAVAILABLE, "sim", "no login of us_er", NOW)
+    town.desk.compose(NOW)
+    town.deliver(NOW)
+    (note,) = town.channels[0].got
+    assert "(no login of +++)" in note.text
+    assert note.text.endswith("Run first: paysync bank test sim")
+    assert note.title == "paysync on shop: bank unavailable"
 
 
 # -- retention

@@ -82,6 +82,23 @@ def test_a_bank_down_at_the_due_query_alerts_and_ends_nothing(any_store: Databas
     assert qr.plan.next_check_at is not None
 
 
+def test_a_due_query_that_the_bank_puts_off_for_too_long_alerts_once(any_store: Database) -> None:
+    """429 is neither attempt nor check, so nothing is ever given up."""
+    due_at = NOW - WITHOUT_LIST.due_margin
+    register(any_store, "QR1", "QR2", due_at=due_at)
+    later = due_at + timedelta(days=1)
+    register(any_store, "LATER", due_at=later)
+    seen = []
+    for minutes in (0, 4, 9, 11, 40):
+        for qr_id in ("QR1", "LATER"):
+            wait = Failure("wait", "throttled", "429", 120)
+            tell(any_store, qr_id, now=NOW + timedelta(minutes=minutes), failure=wait)
+        seen.append(alerts(any_store).get("due_query_failed 2031-06-14T16", 0))
+    assert seen == [0, 0, 1, 1, 1]
+    tell(any_store, "QR2", now=NOW + timedelta(minutes=2), failure=Failure("wait", "throttled", "429", 3600))
+    assert alerts(any_store) == {"due_query_failed 2031-06-14T16": 2}
+
+
 def test_answers_nobody_can_read_alert(any_store: Database) -> None:
     register(any_store, "QR1")
     tell(any_store, "QR1", failure=Failure("attempt", "unreadable", "HTML"))

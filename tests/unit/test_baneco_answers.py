@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paysync_cli.banks import baneco, elements, wire
 from paysync_cli.banks.baneco import read_moment, read_payment
 from paysync_cli.banks.base import Bank, BankError, ListsPayments, Pings, Unknown, Unreadable
 from paysync_cli.payments.qr import Answer, Ask, Payment, UnreadablePayment
@@ -426,3 +427,26 @@ def test_ids_that_would_change_the_path_are_never_sent(qr_id: str) -> None:
     with pytest.raises(Unreadable):
         scripted.run(lambda bank: bank.check(Ask(qr_id)))
     assert scripted.calls == []
+
+
+def junk(elements: bytes) -> httpx.Response:
+    return raw_answer(b'{"statusQrCode": 1, "responseCode": 0, "message": "", "payment": [' + elements + b"]}")
+
+
+def test_a_mass_of_junk_is_no_answer_and_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Valid JSON of many tiny elements: each would be kept for a review, and one answer would fill memory and books."""
+    monkeypatch.setattr(elements, "MAX_UNREADABLE", 3)
+    assert len(check(junk(b"0,0,0")).unreadable) == 3
+    read: list[int] = []
+    monkeypatch.setattr(baneco, "read_payment", lambda *_: read.append(1) or UnreadablePayment("0", "not_an_object"))
+    with pytest.raises(Unreadable, match="nothing of the answer is believed"):
+        check(junk(b"0," * 50 + b"0"))
+    assert len(read) == 4
+
+
+def test_a_body_of_too_many_values_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"{}," * 10 + b"{}"
+    assert check(junk(body)).unreadable == (), "empty objects are this bank's way to say nothing"
+    monkeypatch.setattr(wire, "MAX_COMMAS", 12)
+    with pytest.raises(Unreadable, match="not JSON"):
+        check(junk(body))

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from paysync_cli.store import clock as clocks
+from paysync_cli.store import server_time
 from paysync_cli.store.database import Database
 
 HOUR, MOMENT = timedelta(hours=1), timedelta(seconds=30)
@@ -42,6 +43,28 @@ def test_a_host_whose_clock_is_wrong_goes_by_the_servers(
     before = clock.now()
     assert before <= clock.now()
     assert clock.span(2.0) == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_clock_that_drifted_from_the_servers_is_put_right(
+    postgres_store: Database, monkeypatch: pytest.MonkeyPatch, writing: bool
+) -> None:
+    """By whichever transaction comes next: over weeks the two drift apart, after a fail-over it is another server."""
+    clock, counted = clocks.read(postgres_store), server_time.unset_s
+    monkeypatch.setattr(server_time, "unset_s", lambda: counted() + HOUR.total_seconds())
+    assert clock.now() - datetime.now(UTC) > HOUR - MOMENT
+    with postgres_store.write() if writing else postgres_store.read():
+        pass
+    assert abs(clock.now() - datetime.now(UTC)) < MOMENT
+
+
+def test_a_reading_that_tells_nothing_new_does_not_move_the_clock(postgres_store: Database) -> None:
+    with postgres_store.read() as tx:
+        time = server_time.ServerTime(tx)
+        base = time._base
+        time.read(tx)
+        assert time._base is base
+        assert not time.is_old()
 
 
 def test_sqlite_has_the_machines_clock(sqlite_store: Database, machine: type[Wrong]) -> None:

@@ -13,6 +13,10 @@ import pytest
 from paysync_cli.cli import counting
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UnavailableError
+from paysync_cli.runtime.counters import Counters
+from paysync_cli.services.sync import Asked, Failure, Recorded
+from paysync_cli.store.database import Database
+from tests.books import NOW, add_qr
 
 
 def left(parent: Path, name: str, age_s: float) -> Path:
@@ -47,3 +51,17 @@ def test_no_room_for_the_counters_is_said_in_words(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(UnavailableError, match="cannot be kept in"), counting.counted_together(Session(), 0):
         pass
+
+
+@pytest.mark.parametrize(("sent", "times"), [(True, 1.0), (False, 0.0)])
+def test_a_question_that_waits_for_a_login_is_not_the_banks_doing(
+    sqlite_store: Database, sent: bool, times: float
+) -> None:
+    """The bank did not say 429, nor did it take any time: nothing was sent."""
+    qr = add_qr(sqlite_store, "QR1")
+    counters = Counters({"sim": "BOB"})
+    put_off = Asked(qr.id, qr.plan.seq, NOW, 7, failure=Failure("wait", "throttled", "not now", 5.0, sent))
+    counters.recorded([Recorded(put_off, "finished", "throttled", before=qr, plan=qr.plan)], "check", 0.0)
+    told = {sample.name: sample.value for family in counters.collector.collect() for sample in family.samples}
+    for name in ("throttled_total", "bank_latency_seconds_count", "check_lateness_seconds_count"):
+        assert told[f"paysync_{name}"] == times, name

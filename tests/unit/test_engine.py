@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from paysync_cli.banks.base import Unavailable
 from paysync_cli.errors import DatabaseUnavailable
@@ -19,6 +20,8 @@ from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.embedded import Endpoint
 from paysync_cli.queue.gate import BankGate, Wish
 from paysync_cli.queue.names import Ended, JobName
+from paysync_cli.services import engine as engines
+from paysync_cli.services import sync
 from paysync_cli.services.engine import Engine, OpenBank
 from paysync_cli.services.gate import Desk, Gate, Limits, Room
 from paysync_cli.services.stopped import Stopped
@@ -261,3 +264,55 @@ def test_a_commit_whose_answer_was_lost_ends_the_job_as_it_was_written(
     assert len(commits) == 2
     with sqlite_store.read() as tx:
         assert len(history.story(tx, qr.id).checks) == 1
+
+
+# -- what another session keeps locked
+
+
+def test_a_row_that_another_session_keeps_locked_holds_up_only_its_own_check(
+    postgres_store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's forgotten transaction: all others are written, new jobs are taken, and it is written at its end."""
+    monkeypatch.setattr(sync, "LOCK_WAIT_S", 0.1)
+    with postgres_store.write() as tx:
+        tx.execute(text("ALTER ROLE paysync SET lock_timeout = '200ms'"))
+    postgres_store.engine.dispose()
+    rows = queued(postgres_store, *(f"QR{n}" for n in range(4)))
+    engine = engine_of(postgres_store, ScriptedBank({qr.qr_id: [says("unpaid")] for qr in rows}), concurrency=4)
+
+    async def test() -> None:
+        with postgres_store.engine.connect() as forgotten:
+            forgotten.execute(text("SELECT * FROM paysync_qrs WHERE qr_id = 'QR1' FOR UPDATE"))
+            checks = checks_of(engine, *rows)
+            for check in (checks[0], checks[2], checks[3]):
+                assert await check == Ended("finished")
+            monkeypatch.setattr(engines, "WRITE_LATE_S", 0.0)  # not for this one: it waits for a person
+            assert engine.wanted(1) >= 4
+            await asyncio.sleep(1.0)
+            assert not checks[1].done()
+        assert await checks[1] == Ended("finished")
+
+    try:
+        run(engine, test)
+    finally:
+        with postgres_store.write() as tx:
+            tx.execute(text("ALTER ROLE paysync RESET lock_timeout"))
+
+
+def test_no_jobs_are_taken_while_answers_wait_too_long_to_be_written(
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engines, "WRITE_LATE_S", 0.05)
+    (qr,) = queued(sqlite_store, "QR1")
+    engine = engine_of(sqlite_store, ScriptedBank({"QR1": [says("unpaid")]}), concurrency=4)
+
+    async def test() -> None:
+        with away(monkeypatch, sqlite_store):
+            (check,) = checks_of(engine, qr)
+            await until(lambda: engine.wanted(1) == 0)
+            assert engine.wanted(1) == 0
+        assert await check == Ended("finished")
+        assert engine.wanted(0) >= 4
+
+    run(engine, test)
+    assert [getattr(line, "event_name", None) for line in caplog.records].count("writes_late") == 1

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paysync_cli.banks import elements
 from paysync_cli.banks.base import BankError, Refused, Unknown, Unreadable
+from paysync_cli.banks.declared import bank as declared_bank
 from paysync_cli.payments.qr import Answer, Ask, Payment
 from paysync_cli.payments.status import BankStatus
 from tests.declared import DAY, QR, TOKEN, Scripted, body, described
@@ -248,6 +250,16 @@ def test_what_cannot_be_read_is_kept_not_guessed(element: dict[str, object], pro
 @pytest.mark.parametrize("element", ["null", "5", '"x"', "[]"])
 def test_an_element_that_is_no_object_is_kept(element: str) -> None:
     assert the_payment(element) == "not_an_object"
+
+
+def test_a_mass_of_junk_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the pieces fall in which it is read."""
+    monkeypatch.setattr(elements, "MAX_UNREADABLE", 3)
+    monkeypatch.setattr(declared_bank, "READ_AT_ONCE", 2)
+    few = outcome(status("PAID", [0] * 3))
+    assert isinstance(few, Answer)
+    assert len(few.unreadable) == 3
+    assert type(outcome(status("PAID", [0] * 4))) is Unreadable
 
 
 @pytest.mark.parametrize("word", ["OPEN", "VOID", "OVER", "BUSY"])

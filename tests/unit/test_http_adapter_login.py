@@ -233,6 +233,10 @@ def test_why_it_was_refused_is_told_without_the_secret() -> None:
     words = {"error": "invalid_client", "error_description": "secret canary-client-secret\n is wrong"}
     error = one_error(Bank(OAUTH2, CLIENT, lambda _n: httpx.Response(400, json=words)))
     assert error.message.endswith('login refused ("invalid_client: secret *** is wrong")')
+    pair = base64.b64encode(f"{CLIENT['client_id']}:{CLIENT['client_secret']}".encode()).decode()
+    words = {"error_description": f"not accepted: Basic {pair}"}
+    error = one_error(Bank(OAUTH2, CLIENT, lambda _n: httpx.Response(400, json=words)))
+    assert error.message.endswith('login refused ("not accepted: Basic ***")')
     own = {"success": False, "error": {"text": "canary-password no"}, "message": "tok"}
     error = one_error(Bank(LOGIN, USER, lambda _n: httpx.Response(200, json=own)))
     assert error.message.endswith('login refused ("*** no")')

@@ -198,6 +198,11 @@ def test_a_fault_names_its_key_and_what_to_do(changes: dict[str, object], messag
             "auth.token_url: write a path that starts with /, or https://host/path.",
         ),
         (
+            {"kind": "oauth2", "token_url": "https://x:99999/t"},
+            {"client_id": "c", "client_secret": "s"},
+            "auth.token_url: write a path",
+        ),
+        (
             {"kind": "oauth2", "token_url": "https://u:p@x/t"},
             {"client_id": "c", "client_secret": "s"},
             "auth.token_url: write a path",

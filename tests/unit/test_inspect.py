@@ -99,3 +99,11 @@ def test_one_id_in_two_environments_needs_the_environment(store: Database) -> No
         find_one(store, "QR1", "sim")
     assert "--environment" in (caught.value.hint or "")
     assert find_one(store, "QR1", environment="production").environment == "production"
+
+
+@pytest.mark.parametrize(("qr_id", "bank"), [("a\0b", None), ("QR1", "\0")])
+def test_a_nul_byte_is_no_id_on_any_database(any_store: Database, qr_id: str, bank: str | None) -> None:
+    """It comes in the address of `GET /qrs/{id}`; PostgreSQL refuses the whole question."""
+    add_qr(any_store, "QR1")
+    with pytest.raises(NotFound):
+        find_one(any_store, qr_id, bank)

@@ -16,18 +16,20 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 from sqlalchemy import event
 
+from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.status import PlanState
 from paysync_cli.queue import scripts
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.embedded import Endpoint
 from paysync_cli.queue.names import PREFIX, QUEUE_NAMES, JobName
+from paysync_cli.services import sync
 from paysync_cli.services.dispatch import Scope, dispatch
 from paysync_cli.services.janitor import PATIENCE_S, JanitorReport, find_orphans, recover
 from paysync_cli.services.sync import Asked, Judge, record
 from paysync_cli.store import history, leases, qrs
 from paysync_cli.store.alerts import list_alerts
-from paysync_cli.store.database import Database
+from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.leases import Lease
 from tests.books import add_qr, link
 from tests.core import NOW, RHYTHM, says
@@ -165,7 +167,33 @@ def test_the_third_lost_execution_returns_the_qr_to_its_rhythm(
     wait_until_past(client, client.time()[0])
     sweep_up(store, queue)
     plan = look(store, qr).plan
-    assert (plan.attempts, plan.next_check_at) == (0, NOW + timedelta(minutes=15))
+    assert (plan.attempts, plan.checks, plan.next_check_at) == (0, 1, NOW + timedelta(minutes=15))
+
+
+def test_a_check_given_up_is_a_failed_job_also_when_the_others_cannot_be_written(
+    store: Database, queue: QueueClient, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that was split, and the database went away between its halves: the round says so, at its end."""
+    rows = dispatched(store, queue, *(add_qr(store, f"QR{n}", at=LONG_AGO, attempts=2) for n in range(2)))
+    claimed(client, 2, lease_s=0)
+    wait_until_past(client, client.time()[0])
+    real, tried = sync.record_in, list[int]()
+
+    def poisonous_then_away(tx: Tx, some: Any, judge: Judge) -> Any:
+        tried.append(len(some))
+        if len(tried) == 1:
+            raise ValueError("poison")
+        if len(tried) == 3:
+            raise DatabaseUnavailable("away")
+        return real(tx, some, judge)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sync, "record_in", poisonous_then_away)
+        with pytest.raises(DatabaseUnavailable):
+            sweep_up(store, queue)
+    assert queue.job_counts().failed == 1
+    assert sorted(look(store, qr).plan.seq for qr in rows) == [0, 1]
+    assert sweep_up(store, queue) == JanitorReport(put_back=1, lost=0)  # its job is gone: it costs nothing
 
 
 def fail(client: redis.Redis, qr: Qr, reason: str) -> None:

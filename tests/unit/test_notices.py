@@ -8,7 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from paysync_cli.payments.schedule import NOTICES_TOGETHER, after_check, after_failed_attempt, after_notice
+from paysync_cli.payments.schedule import (
+    NOTICES_TOGETHER,
+    Rhythm,
+    after_check,
+    after_failed_attempt,
+    after_notice,
+    after_wait,
+)
 from paysync_cli.payments.status import PlanState, Priority, Status
 from paysync_cli.services.notices import take_notice
 from paysync_cli.services.sync import Asked, Judge, record
@@ -94,6 +101,22 @@ def test_a_bank_that_cannot_be_asked_is_asked_again_as_ever() -> None:
     assert (plan.next_check_at, plan.free, given_up) == (NOW + RHYTHM.backoff, True, False)
 
 
+def test_a_notice_that_crosses_a_question_without_an_answer_is_not_lost() -> None:
+    """It came while the last attempt was under way, of a QR that nobody would ask for two months."""
+    far = NOW + timedelta(days=60)
+    lists = Rhythm(lists_by_payment_day=True)
+    asked = make_qr(state=PlanState.QUEUED, checks=20, attempts=2, due_at=far, next_check_at=NOW - SECOND)
+    noticed = replace(asked, notified_at=NOW)
+    plan, given_up = after_failed_attempt(noticed, now=NOW, rhythm=lists, luck=0.0)
+    assert given_up
+    assert (plan.next_check_at, plan.free, plan.priority) == (NOW + timedelta(minutes=15), True, Priority.HIGH)
+    waits = after_wait(noticed, NOW + SECOND)
+    assert (waits.next_check_at, waits.free, waits.priority) == (NOW + SECOND, True, Priority.HIGH)
+    old = replace(asked, notified_at=NOW - timedelta(hours=1))
+    assert not after_failed_attempt(old, now=NOW, rhythm=lists, luck=0.0)[0].free
+    assert not after_wait(old, NOW).free
+
+
 # -- the books
 
 
@@ -116,6 +139,16 @@ def test_a_notice_changes_the_plan_alone(any_store: Database, caplog: pytest.Log
         ("notice", "OPEN"), ("notice_unknown_qr", "NOBODYS"),
     ]  # fmt: skip
     assert take(any_store, "OPEN", at=9 * SECOND) == ((), ("OPEN",), ())
+
+
+def test_a_notice_of_an_ended_qr_is_told_to_a_person(any_store: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """It may be a late payment, and where the bank has no list nothing else would tell of it."""
+    for status in ("expired", "cancelled", "completed"):
+        add_qr(any_store, status.upper(), status=status)
+    assert take(any_store, "EXPIRED", "CANCELLED", "COMPLETED")[0] == ()
+    assert {(one.event_name, one.qr_id) for one in caplog.records} == {  # type: ignore[attr-defined]
+        ("notice_ended_qr", "EXPIRED"), ("notice_ended_qr", "CANCELLED"),
+    }  # fmt: skip
 
 
 def test_other_banks_and_environments_are_other_qrs(any_store: Database) -> None:

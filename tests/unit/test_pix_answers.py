@@ -37,6 +37,7 @@ T = TypeVar("T")
 TXID = "aaaaaaaaaaaaaaaaaaaaaaaaaa0001"
 E2E = "E99999999203106141600abcdefghijk"
 OPTIONS = {"client_id": "shop", "client_secret": "canary-secret", "token_url": "https://auth.test/token"}
+PAIR = base64.b64encode(b"shop:canary-secret").decode()
 DAY = date(2031, 6, 14)
 PROBLEM = "application/problem+json"
 
@@ -294,9 +295,38 @@ def test_without_a_count_of_pages_the_end_is_a_page_that_brings_nothing() -> Non
     assert (len(bank.asked), len(day.payments), day.complete) == (4, 3, True)
 
 
-def test_a_provider_that_always_sends_the_same_page_ends() -> None:
-    day, bank = listed(lambda _number: {"pix": [numbered(1)]})
-    assert (len(bank.asked), len(day.payments)) == (2, 1)
+@pytest.mark.parametrize("pages", [None, 3])
+@pytest.mark.parametrize("elements", [[numbered(1), numbered(2)], [pix(txid=...)], ["junk"]])
+def test_a_provider_that_always_sends_the_same_page_has_not_told_the_day(
+    elements: list[object], pages: int | None
+) -> None:
+    """Whatever stands on it: the pages that never came may hold money."""
+    day, bank = listed(lambda number: page(elements, number, pages))
+    assert (len(bank.asked), day.complete) == (2, False)
+
+
+def test_pages_that_go_round_in_a_circle_are_not_the_day() -> None:
+    day, bank = listed(lambda number: page([numbered(number % 3)], number, None))
+    assert (len(bank.asked), len(day.payments), day.complete) == (4, 3, False)
+
+
+def test_pages_that_overlap_are_read_to_the_end() -> None:
+    day, _bank = listed(lambda number: page([numbered(number), numbered(number + 1)], number, 3))
+    assert (len(day.payments), day.complete) == (4, True)
+
+
+def test_a_page_without_a_charge_is_not_the_end() -> None:
+    pages: list[list[object]] = [[numbered(1)], [pix(txid=...)], [numbered(2)], []]
+    day, _bank = listed(lambda number: page(pages[number], number, None))
+    assert (len(day.payments), day.complete) == (2, True)
+
+
+def test_one_id_under_two_charges_or_with_two_amounts_is_told_whole() -> None:
+    told = [pix(), pix(txid="b" * 26), pix(valor="99.00"), pix()]
+    day, _bank = listed(lambda number: page(list(told), number, 1))
+    assert [(one.qr_id, str(one.amount)) for one in day.payments] == [
+        (TXID, "100.00"), ("b" * 26, "100.00"), (TXID, "99.00"),
+    ]  # fmt: skip
 
 
 def test_another_page_than_asked_makes_the_day_incomplete() -> None:
@@ -330,8 +360,7 @@ def test_the_client_is_shown_as_the_provider_wants(how: str) -> None:
     (login,) = bank.logins
     form = parse_qs(login.content.decode())
     assert (form["grant_type"], form["scope"]) == (["client_credentials"], ["cob.read"])
-    pair = "Basic " + base64.b64encode(b"shop:canary-secret").decode()
-    assert login.headers.get("authorization") == (pair if how == "basic" else None)
+    assert login.headers.get("authorization") == (f"Basic {PAIR}" if how == "basic" else None)
     assert ("client_secret" in form) is (how == "body")
 
 
@@ -340,6 +369,7 @@ def test_the_client_is_shown_as_the_provider_wants(how: str) -> None:
     [
         raw_answer(b'{"error": "invalid_client", "error_description": "canary-secret is wrong"}', 400),
         raw_answer(b'{"error": "invalid_client"}', 401),
+        raw_answer(json.dumps({"error_description": f"not accepted: Basic {PAIR}"}).encode(), 400),
         {"access_token": "token-1", "token_type": "mac"},
         {"access_token": "", "token_type": "Bearer"},
         {"token": "token-1"},
@@ -351,6 +381,7 @@ def test_a_login_that_brings_no_token_is_refused(login: object) -> None:
     with pytest.raises(Refused) as caught:
         bank.run(lambda adapter: adapter.check(Ask(TXID)))
     assert "canary" not in caught.value.message
+    assert PAIR not in caught.value.message
     assert len(bank.logins) == 1
 
 
@@ -359,6 +390,8 @@ def test_a_login_that_brings_no_token_is_refused(login: object) -> None:
     [
         ({"token_url": "http://auth.test"}, {}, "token_url must be https"),
         ({"token_url": "/token"}, {}, "token_url must be an http or https address"),
+        ({"token_url": "https://auth.test:99999/"}, {}, "token_url must be an http or https address"),
+        ({"token_url": "https://[::1/"}, {}, "token_url must be an http or https address"),
         ({"token_auth": "jwt"}, {}, "token_auth must be basic or body"),
         ({"client_secret": ""}, {}, "client_secret is missing"),
         ({}, {"currency": "BOB"}, "currency must be BRL"),

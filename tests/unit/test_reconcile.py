@@ -20,7 +20,8 @@ from paysync_cli.payments.qr import Movement, PaidDay, Payment, Qr, UnreadablePa
 from paysync_cli.payments.status import Status
 from paysync_cli.services.engine import OpenBank
 from paysync_cli.services.reconcile import DayReconciled, Difference, Kind, ReconcileReport, Task, reconcile
-from paysync_cli.store import history, ledger, qrs, reviews
+from paysync_cli.store import alerts, history, ledger, qrs, reviews
+from paysync_cli.store import banks as bank_rows
 from paysync_cli.store.clock import Clock
 from paysync_cli.store.database import Database
 from tests.books import add_qr, dump, new_database
@@ -403,6 +404,40 @@ def test_the_fix_is_audited_once(store: Database) -> None:
         (row,) = tx.exec_driver_sql("SELECT who, action, object, detail FROM paysync_audit").all()
     assert row[:3] == (WHO, "reconcile_fix", "sim/2031-06-13")
     assert json.loads(row[3]) == {"environment": "certification", "booked": first.booked, "reviews": first.opened}
+
+
+def swept_up_to(store: Database) -> date | None:
+    with store.read() as tx:
+        return bank_rows.swept(tx, "sim", "certification").day
+
+
+def test_the_fix_of_a_whole_day_counts_as_read_when_it_is_the_one_that_the_sweep_lacks(any_store: Database) -> None:
+    """A day whose list the sweep cannot read, or book, must not stay its first for ever."""
+
+    def incomplete() -> list[str]:
+        with any_store.read() as tx:
+            return [one.detail for one in alerts.list_alerts(tx) if one.standing]
+
+    bank, day_before, later = bank_with({}), DAY - timedelta(days=1), NOW + timedelta(days=3)
+    with any_store.write() as tx:
+        bank_rows.record_sweep(tx, "sim", "certification", day=day_before, at=NOW)
+        alerts.begin_state(tx, alerts.AlertKind.DAY_INCOMPLETE, "sim", DAY.isoformat(), NOW)
+    compare(any_store, bank, DAY.isoformat(), now=later)
+    assert (swept_up_to(any_store), incomplete()) == (day_before, ["2031-06-13"]), "without --fix nothing changes"
+    bank.days[DAY] = lists(complete=False)
+    compare(any_store, bank, DAY.isoformat(), fix=True, now=later)
+    bank.days[DAY] = Unavailable("down")
+    compare(any_store, bank, DAY.isoformat(), fix=True, now=later)
+    del bank.days[DAY]
+    compare(any_store, bank, (DAY + timedelta(days=1)).isoformat(), fix=True, now=later)
+    assert (swept_up_to(any_store), incomplete()) == (day_before, ["2031-06-13"]), "nor does half a day, or another"
+    compare(any_store, bank, DAY.isoformat(), fix=True, now=later)
+    assert (swept_up_to(any_store), incomplete()) == (DAY, ["2031-06-14"]), "and the next one is missing as long"
+
+
+def test_the_fix_of_a_day_before_the_first_sweep_remembers_nothing(store: Database) -> None:
+    compare(store, bank_with({}), DAY.isoformat(), fix=True)
+    assert swept_up_to(store) is None
 
 
 def test_the_same_transaction_of_another_qr_is_booked_and_shown(store: Database) -> None:

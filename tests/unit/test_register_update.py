@@ -189,6 +189,17 @@ def test_the_figures_follow_into_another_currency(store: Database) -> None:
     assert (row(store).amount, row(store).currency) == (100000, "KWD")
 
 
+def test_a_due_date_taken_away_is_waited_for_no_more(store: Database) -> None:
+    """The bank lists its payments and the budget is spent: it was to be asked once more, when it is due."""
+    due_at = NOW + timedelta(days=60)
+    add_qr(store, "QR1", state="exhausted", checks=20, due_at=due_at, at=due_at)
+    rhythm = replace(RHYTHM, lists_by_payment_day=True)
+    register.enqueue(store, [request(due_at=None)], bank="sim", environment="certification", rhythm=rhythm, now=NOW,
+                     wish=Wish(who=WHO, update=True))  # fmt: skip
+    assert row(store).due_at is None
+    assert row(store).plan.next_check_at == NOW + timedelta(days=1)
+
+
 def test_the_second_of_two_in_one_call_is_judged_against_the_first(store: Database) -> None:
     add_qr(store, "QR1")
     report = register.enqueue(

@@ -19,6 +19,7 @@ from paysync_cli.payments.schedule import (
     first_plan,
     open_state,
     quiet_status,
+    spent_in_time,
     without_check,
 )
 from paysync_cli.payments.status import PlanState, Priority, Status
@@ -216,6 +217,54 @@ def test_an_open_qr_always_has_its_next_moment(qr: Qr, status: Status, dated: bo
             assert next_at(plan) <= NOW + DAY
 
 
+FAR = NOW + 60 * DAY
+SPENT: dict[str, object] = {"due_at": FAR, "checks": 20, "next_check_at": FAR + MARGIN}
+
+
+@pytest.mark.parametrize("state", [PlanState.EXHAUSTED, PlanState.HELD])
+def test_money_that_the_list_saw_and_did_not_book_is_looked_for_daily_although_the_budget_is_spent(
+    state: PlanState,
+) -> None:
+    qr = make_qr(state=state, **SPENT)
+    plan = without_check(qr, Status.PROCESSING, now=NOW, rhythm=LISTS)
+    assert plan == replace(qr.plan, next_check_at=NOW + DAY)
+    assert without_check(qr, Status.ACTIVE, now=NOW, rhythm=LISTS) == qr.plan
+    soon = replace(qr, plan=replace(qr.plan, next_check_at=NOW + MINUTE))
+    assert without_check(soon, Status.PROCESSING, now=NOW, rhythm=LISTS) == soon.plan
+
+
+@pytest.mark.parametrize("state", [PlanState.EXHAUSTED, PlanState.HELD])
+def test_a_spent_budget_waits_for_no_due_moment_that_is_none_any_more(state: PlanState) -> None:
+    plan = make_qr(state=state, **SPENT).plan
+
+    def moment(due_at: datetime | None) -> datetime:
+        return next_at(spent_in_time(plan, due_at, Status.ACTIVE, now=NOW, rhythm=LISTS))
+
+    assert moment(None) == NOW + DAY
+    assert moment(NOW + 3 * DAY) == NOW + 3 * DAY + MARGIN
+    assert moment(FAR + DAY) == FAR + MARGIN
+    for other in (replace(plan, checks=19), replace(plan, state=PlanState.QUEUED)):
+        assert spent_in_time(other, None, Status.ACTIVE, now=NOW, rhythm=LISTS) == other
+
+
+def test_an_exhausted_qr_that_could_not_be_asked_does_not_wait_for_the_list() -> None:
+    plan, _given_up = failed(make_qr(state=PlanState.QUEUED, attempts=2, **SPENT), rhythm=LISTS)
+    assert (plan.state, next_at(plan)) == (PlanState.EXHAUSTED, NOW + DAY)
+
+
+@pytest.mark.parametrize("checks", [3, 20])
+def test_a_check_that_was_asked_for_stays_asked_for_until_it_has_its_answer(checks: int) -> None:
+    wished = make_qr(
+        state=PlanState.QUEUED, priority=Priority.HIGH, attempts=2, free=True, **SPENT | {"checks": checks}
+    )
+    plan, given_up = failed(wished, rhythm=LISTS)
+    assert given_up
+    assert (next_at(plan), plan.free, plan.priority, plan.checks) == (NOW + 15 * MINUTE, True, Priority.HIGH, checks)
+    answered = checked(replace(wished, plan=plan), rhythm=LISTS)
+    assert (answered.free, answered.priority, answered.checks) == (False, Priority.LOW, checks)
+    assert next_at(answered) == (NOW + 15 * MINUTE if checks < 20 else FAR + MARGIN)
+
+
 # -- the two clocks
 
 
@@ -250,17 +299,33 @@ def test_attempts_spent_means_the_normal_rhythm_and_no_check_used() -> None:
     assert plan == Plan(PlanState.PLANNED, NOW + 2 * MINUTE, Priority.HIGH, seq=4, checks=5, max_checks=20, attempts=0)
 
 
+def test_what_kills_its_worker_every_time_uses_up_its_budget_too() -> None:
+    """Also a check that was asked for: without that, three workers would die of it every few minutes, for ever."""
+
+    def killed(qr: Qr) -> Qr:
+        for _n in range(3):
+            plan, _given_up = after_failed_attempt(qr, now=NOW, rhythm=LISTS, luck=0.0, deadly=True)
+            qr = replace(qr, plan=plan)
+        return qr
+
+    qr = killed(make_qr(due_at=FAR, checks=18, free=True))
+    assert (qr.plan.state, qr.plan.checks, qr.plan.free) == (PlanState.PLANNED, 19, False)
+    for _n in range(2):
+        qr = killed(qr)
+        assert (qr.plan.state, qr.plan.checks, next_at(qr.plan)) == (PlanState.EXHAUSTED, 20, NOW + DAY)
+
+
 def test_a_wait_costs_neither_attempt_nor_check_and_keeps_the_seq() -> None:
     qr = make_qr(state=PlanState.QUEUED, attempts=1, checks=5, seq=3, free=True)
-    plan = after_wait(qr.plan, NOW + MINUTE)
+    plan = after_wait(qr, NOW + MINUTE)
     assert plan == replace(qr.plan, state=PlanState.PLANNED, next_check_at=NOW + MINUTE)
-    assert after_wait(replace(qr.plan, checks=20), NOW).state is PlanState.EXHAUSTED
+    assert after_wait(replace(qr, plan=replace(qr.plan, checks=20)), NOW).state is PlanState.EXHAUSTED
 
 
 def test_held_stays_held() -> None:
     qr = make_qr(state=PlanState.HELD, checks=3)
     plans = [checked(qr), checked(replace(qr, plan=replace(qr.plan, checks=20))), failed(qr)[0]]
-    plans += [failed(replace(qr, plan=replace(qr.plan, attempts=2)))[0], after_wait(qr.plan, NOW + MINUTE)]
+    plans += [failed(replace(qr, plan=replace(qr.plan, attempts=2)))[0], after_wait(qr, NOW + MINUTE)]
     plans += [without_check(qr, Status.PROCESSING, now=NOW, rhythm=RHYTHM)]
     assert {plan.state for plan in plans} == {PlanState.HELD}
     assert open_state(qr.plan) is PlanState.HELD

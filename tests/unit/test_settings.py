@@ -14,6 +14,7 @@ import pytest
 from paysync_cli.errors import SettingsError, UsageError
 from paysync_cli.settings import Folders, OriginKind, Settings, SettingsFaults, load_settings, select_bank
 from paysync_cli.settings.keys import KEYS
+from paysync_cli.settings.masking import redact
 
 Load = Callable[..., Settings]
 
@@ -303,6 +304,17 @@ def test_a_toml_file_that_is_wrong_is_explained(places: Places, text: str, words
     messages = " ".join(places.faults())
     for word in [str(path), *words]:
         assert word in messages
+
+
+@pytest.mark.parametrize(
+    "url", ["https://x:99999", "https://x:y", "https://x:0", "https://[::1", "https://:80", "https://a..b"]
+)
+def test_an_address_that_cannot_be_dialled_is_told_at_once(places: Places, url: str) -> None:
+    """Else it would pass for a bank that does not answer, at three in the morning."""
+    places.write(OriginKind.PROJECT_FILE, f"[banks.sim]\nbase_url = '{url}'")
+    assert "it must look like https://host/path" in " ".join(places.faults())
+    places.write(OriginKind.PROJECT_FILE, "[banks.sim]\nbase_url = 'https://[::1]:8443/a'")
+    assert places.load().banks["sim"].base_url == "https://[::1]:8443/a"
 
 
 def test_an_unknown_toml_key_gets_its_nearest_name(places: Places) -> None:
@@ -798,6 +810,15 @@ def test_every_secret_is_known_for_redaction(places: Places) -> None:
     assert f"slack://{CANARY}/{CANARY}" in settings.secret_texts
     encoded = places.load({"REDIS_URL": "redis://:p%40ss-w%23rd@host"})
     assert {"p%40ss-w%23rd", "p@ss-w#rd"} <= encoded.secret_texts
+
+
+@pytest.mark.parametrize("url", ["postgresql://paysync@/books", "postgresql://paysync:paysync@h/books"])
+def test_our_own_name_stays_in_messages(places: Places, url: str) -> None:
+    """As a database role's name or password it is no secret worth tearing `paysync db upgrade` apart for."""
+    settings = places.load({"DATABASE_URL": url, "REDIS_URL": "redis://:hunter22@host"})
+    assert redact("Run: paysync db upgrade", settings.secret_texts) == "Run: paysync db upgrade"
+    assert redact("hunter22", settings.secret_texts) == "***"
+    assert redact(url, settings.secret_texts) == "postgresql://***@" + url.rpartition("@")[2]
 
 
 @pytest.mark.parametrize(

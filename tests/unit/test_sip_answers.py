@@ -176,3 +176,11 @@ def test_every_key_that_is_missing_is_named() -> None:
         "[banks.sip] base_url must be an http or https address",
         *(f"[banks.sip] {key} is missing" for key in ("username", "password", "api_key", "service_key")),
     ]
+
+
+@pytest.mark.parametrize("key", ["api_key", "service_key"])
+@pytest.mark.parametrize("value", ["canary\nkey", "canary-ñ"])
+def test_a_key_that_no_header_can_carry_is_told_before_it_is_sent(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{key} holds characters that cannot be sent") as caught:
+        SipBank(profile("https://sip.test", OPTIONS | {key: value}), BankTools(httpx.AsyncClient(), Clock()))
+    assert "canary" not in caught.value.message

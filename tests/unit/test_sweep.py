@@ -7,12 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from paysync_cli.banks.base import Refused, Unavailable
+from paysync_cli.banks.base import Refused, Throttled, Unavailable, Unreadable
 from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.decision import fingerprint
 from paysync_cli.payments.qr import PaidDay, Payment, Qr, UnreadablePayment
@@ -21,11 +22,12 @@ from paysync_cli.services import sweep as sweeping
 from paysync_cli.services.engine import OpenBank
 from paysync_cli.services.register import Request, Wish, enqueue
 from paysync_cli.services.sweep import BankSwept, payment_from_detail, payment_to_detail, sweep
+from paysync_cli.services.worker import Sweeping
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, leases, ledger, qrs
 from paysync_cli.store.alerts import list_alerts
 from paysync_cli.store.clock import Clock
-from paysync_cli.store.database import Database
+from paysync_cli.store.database import Database, Tx
 from paysync_cli.store.tables import reviews
 from tests.books import add_qr, dump
 from tests.core import LA_PAZ, NOW, RHYTHM, ScriptedBank, garbled, paid
@@ -65,7 +67,8 @@ class Town:
 
     @property
     def read(self) -> list[str]:
-        return [day.isoformat() for day in self.bank.listed]
+        """The days that were asked for; in which order is a test of its own."""
+        return sorted(day.isoformat() for day in self.bank.listed)
 
     @property
     def high_water(self) -> str | None:
@@ -181,17 +184,85 @@ def test_a_list_with_a_missing_page_is_booked_and_read_again(town: Town) -> None
     assert (town.read[0], town.high_water, town.balance()) == ("2031-06-12", "2031-06-13", {"BOB": 200})
 
 
-def test_a_bank_that_fails_on_the_way_keeps_what_was_read(town: Town) -> None:
+def test_today_is_read_before_all_others_and_they_from_the_oldest_on(town: Town) -> None:
+    add_qr(town.store, "QR1", registered_at=NOW - timedelta(days=3))
+    town.sweep()
+    assert [day.day for day in town.bank.listed] == [14, 11, 12, 13]
+
+
+@pytest.mark.parametrize("failure", [Unavailable("down"), Unreadable("HTML"), KeyError("paymentList")])
+def test_a_day_that_cannot_be_read_hides_no_later_one(town: Town, failure: Exception) -> None:
     add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=3))
-    town.lists(date(2031, 6, 11), paid("t1", "1.00"))
-    town.bank.days[date(2031, 6, 12)] = Unavailable("down")
-    town.lists(date(2031, 6, 13), paid("t2", "1.00"))
+    for day in (11, 13, 14):
+        town.lists(date(2031, 6, day), paid(f"t{day}", "1.00"))
+    town.bank.days[date(2031, 6, 12)] = failure
     swept = town.sweep()
-    assert (swept.error, swept.refused, town.read) == ("down", False, ["2031-06-11", "2031-06-12"])
-    assert (town.balance(), town.high_water) == ({"BOB": 100}, "2031-06-11")
+    assert (swept.error is not None, swept.refused, [one.day.day for one in swept.days]) == (True, False, [11, 13, 14])
+    assert (town.balance(), town.high_water) == ({"BOB": 300}, "2031-06-11")
     del town.bank.days[date(2031, 6, 12)]
     assert town.sweep().error is None
-    assert (town.balance(), town.high_water) == ({"BOB": 200}, "2031-06-13")
+    assert (town.balance(), town.high_water) == ({"BOB": 300}, "2031-06-13")
+
+
+def test_what_is_paid_after_a_day_that_is_never_read_is_booked_on_its_day(town: Town) -> None:
+    add_qr(town.store, "QR1", amount=10000, multi_use=True, registered_at=NOW - timedelta(days=3))
+    town.bank.days[date(2031, 6, 12)] = Unreadable("HTML")
+    for later in range(1, 9):
+        town.at(TODAY + timedelta(days=later), "12:00")
+        town.lists(TODAY + timedelta(days=later), paid(f"t{later}", "1.00"))
+        assert town.sweep().booked == 1
+    assert (town.balance(), town.high_water) == ({"BOB": 800}, "2031-06-11")
+
+
+def test_a_run_of_days_without_an_answer_hides_no_later_one_while_today_s_list_comes(town: Town) -> None:
+    add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=6))
+    for day in (8, 9, 10, 11, 12):
+        town.bank.days[date(2031, 6, day)] = Unavailable("down")
+    town.lists(date(2031, 6, 13), paid("t13"))
+    town.sweep()
+    assert town.balance() == {"BOB": 10000}
+
+
+@pytest.mark.parametrize(
+    ("failing", "asked"),
+    [
+        (Unavailable("down"), [14, 8]),  # dead: neither today nor the oldest
+        (Throttled("later"), [14]),
+        (Refused("locked"), [14]),
+    ],
+)
+def test_a_bank_that_answers_for_no_day_is_not_asked_for_all(town: Town, failing: Exception, asked: list[int]) -> None:
+    add_qr(town.store, "QR1", registered_at=NOW - timedelta(days=6))
+    for day in range(8, 15):
+        town.bank.days[date(2031, 6, day)] = failing
+    town.sweep()
+    assert [day.day for day in town.bank.listed] == asked
+
+
+def test_a_bank_that_dies_on_the_way_is_asked_for_today_once_more_and_left_alone(town: Town) -> None:
+    add_qr(town.store, "QR1", registered_at=NOW - timedelta(days=6))
+    honest, answered = town.bank.paid_on, 0
+
+    async def dying(day: date) -> PaidDay:
+        nonlocal answered
+        told = await honest(day)
+        answered += 1
+        if answered > 2:
+            raise Unavailable("down")
+        return told
+
+    town.bank.paid_on = dying  # type: ignore[method-assign]
+    town.sweep()
+    assert [day.day for day in town.bank.listed] == [14, 8, 9, 10, 14]
+    assert town.high_water == "2031-06-08"
+
+
+def test_a_refusal_on_the_way_is_what_is_told(town: Town) -> None:
+    add_qr(town.store, "QR1", registered_at=NOW - timedelta(days=6))
+    town.bank.days[TODAY] = Unreadable("HTML")
+    town.bank.days[date(2031, 6, 9)] = Refused("locked")
+    swept = town.sweep()
+    assert (swept.error, swept.refused, [day.day for day in town.bank.listed]) == ("locked", True, [14, 8, 9])
 
 
 def test_a_day_still_incomplete_a_day_after_its_end_is_alerted_once_and_names_the_command(town: Town) -> None:
@@ -260,13 +331,37 @@ def test_a_bank_without_lists_is_not_swept(sqlite_store: Database) -> None:
     assert report.banks == (BankSwept("sim", (), lists=False),)
 
 
-def test_a_leader_that_lost_its_lease_remembers_nothing(town: Town) -> None:
-    add_qr(town.store, "QR1", registered_at=NOW)
+def lead(town: Town, owner: str) -> leases.Lease:
+    """Take the lease, and let the next one take it at once."""
     with town.store.write() as tx:
-        stale = leases.take(tx, leases.LEADER, "a", NOW, NOW)
-        leases.take(tx, leases.LEADER, "b", NOW, NOW + timedelta(minutes=1))
+        lease = leases.take(tx, leases.LEADER, owner, NOW, NOW)
+    assert lease is not None
+    return lease
+
+
+def test_a_leader_that_lost_its_lease_neither_asks_nor_books_nor_remembers(town: Town) -> None:
+    add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=3))
+    town.lists(TODAY, paid("t1"))
+    stale = lead(town, "a")
+    lead(town, "b")
     town.sweep(lease=stale)
-    assert town.high_water is None
+    assert (town.read, town.balance(), town.high_water) == ([], {}, None)
+    town.sweep(lease=lead(town, "c"))
+    assert (town.balance(), town.high_water) == ({"BOB": 10000}, "2031-06-13")
+
+
+def test_a_leader_that_loses_its_lease_while_the_bank_answers_writes_nothing(town: Town) -> None:
+    add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=3))
+    town.lists(TODAY, paid("t1"), paid("t2", qr_id="NOBODY"))
+    honest, lease = town.bank.paid_on, lead(town, "a")
+
+    async def slow(day: date) -> PaidDay:
+        lead(town, "b")
+        return await honest(day)
+
+    town.bank.paid_on = slow  # type: ignore[method-assign]
+    town.sweep(lease=lease)
+    assert (town.read, town.balance(), town.reviews(), town.high_water) == (["2031-06-14"], {}, [], None)
 
 
 # -- what is booked
@@ -336,36 +431,79 @@ def test_an_unreadable_element_of_nobody_is_reviewed_too(town: Town) -> None:
     assert town.reviews() == [("unreadable_payment", "", "open", "[]")]
 
 
-def test_a_row_that_cannot_be_written_keeps_the_day_open(town: Town) -> None:
+def test_text_that_no_database_keeps_hides_nothing(town: Town) -> None:
+    """Every kind of it: tests/unit/test_storable.py."""
+    add_qr(town.store, "QR1", amount=10000, multi_use=True, registered_at=NOW)
+    broken = [paid("t9", qr_id="NO\ud800BODY"), paid("t8", qr_id="N" * 5000), paid("t\0", qr_id="NOBODY")]
+    payers = [paid("t1", payer="\ud800"), paid("t2", payer="A\0na"), paid("t3", qr_id="STRAY", payer="\ud800")]
+    town.lists(TODAY, *broken, *payers, unreadable=[garbled("\ud800"), garbled("{}", "\0", "NO\0BODY")])
+    swept = town.sweep()
+    assert (swept.error, town.balance()) == (None, {"BOB": 20000})
+    reviews = [review[:2] for review in town.reviews()]
+    assert reviews == [
+        ("unknown_qr", "STRAY"),
+        *[("unreadable_payment", qr_id) for qr_id in ("", "", "", "NOBODY", "QR1")],
+    ]
+
+
+def test_a_row_that_cannot_be_written_keeps_the_day_open(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     add_qr(town.store, "QR1", amount=10000, registered_at=NOW - timedelta(days=1))
     add_qr(town.store, "QR2", amount=10000, registered_at=NOW - timedelta(days=1))
-    broken = paid("t1", payer="\ud800")
-    town.lists(TODAY - timedelta(days=1), broken, paid("t2", qr_id="QR2"))
+    honest = ledger.book
+
+    def choosy(tx: Tx, bookings: Sequence[ledger.Booking], now: datetime) -> None:
+        if any(booking.movement.bank_transaction_id == "t1" for booking in bookings):
+            raise ValueError("not this one")
+        honest(tx, bookings, now)
+
+    monkeypatch.setattr(ledger, "book", choosy)
+    town.lists(TODAY - timedelta(days=1), paid("t1"), paid("t2", qr_id="QR2"))
     assert not town.sweep().days[0].complete
     assert (town.balance(), town.high_water) == ({"BOB": 10000}, "2031-06-12")
-    town.lists(TODAY - timedelta(days=1), replace(broken, payer="Ana"), paid("t2", qr_id="QR2"))
+    monkeypatch.undo()
     town.sweep()
     assert (town.balance(), town.high_water) == ({"BOB": 20000}, "2031-06-13")
 
 
-def test_an_element_that_cannot_be_kept_hides_no_other_day(town: Town) -> None:
+def test_a_stranger_that_cannot_be_kept_hides_no_other_and_no_other_day(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_qr(town.store, "QR1", amount=10000, multi_use=True, registered_at=NOW - timedelta(days=1))
-    stranger = paid("t9", qr_id="NOBODY", payer="\ud800")
-    town.lists(TODAY - timedelta(days=1), stranger, paid("t1", "1.00"))
+    honest = history.open_stray_review
+
+    def choosy(tx: Tx, *, qr_id: str, **fields: Any) -> bool:
+        if qr_id == "NOBODY":
+            raise ValueError("not this one")
+        return honest(tx, qr_id=qr_id, **fields)
+
+    monkeypatch.setattr(history, "open_stray_review", choosy)
+    strangers = [paid(f"s{n}", qr_id=f"STRAY{n}") for n in range(4)]
+    town.lists(TODAY - timedelta(days=1), paid("t9", qr_id="NOBODY"), paid("t1", "1.00"), *strangers)
     town.lists(TODAY, paid("t2", "1.00"))
-    swept = town.sweep()
-    assert swept.error is not None
+    town.sweep()
     assert (town.balance(), town.high_water) == ({"BOB": 200}, "2031-06-12")
+    assert [review[1] for review in town.reviews()] == ["STRAY0", "STRAY1", "STRAY2", "STRAY3"]
+    monkeypatch.undo()
+    town.sweep()
+    assert town.high_water == "2031-06-13"
+    assert "NOBODY" in [review[1] for review in town.reviews()]
 
 
-def test_a_database_that_is_away_is_passed_on(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_cannot_be_reached_for_strangers_is_not_halved(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
     def away(*_: object) -> None:
+        nonlocal calls
+        calls += 1
         raise DatabaseUnavailable("away")
 
-    town.lists(TODAY, paid("t1"))
+    town.lists(TODAY, *(paid(f"s{n}", qr_id=f"STRAY{n}") for n in range(4)))
     monkeypatch.setattr(sweeping, "_keep_strays", away)
     with pytest.raises(DatabaseUnavailable):
         town.sweep()
+    assert calls == 1
 
 
 # -- payments of QRs that are not registered
@@ -443,3 +581,45 @@ def test_a_qr_registered_between_the_list_and_the_review_is_booked(town: Town, m
 
 def test_the_hash_names_an_element_that_has_no_id() -> None:
     assert fingerprint("{}") == fingerprint("{}") != fingerprint("[]")
+
+
+# -- the leader's round
+
+
+def rounds(town: Town, speed: float) -> Sweeping:
+    """The sweep of a leader, by a clock of this speed."""
+    banks = {"sim": OpenBank(town.bank, ENVIRONMENT, RHYTHM)}
+    leading: Any = SimpleNamespace(lease=lead(town, "us"))
+    stopped: Any = SimpleNamespace(reasons={}, refresh=lambda: None)
+    clock = Clock(datetime.now(UTC), town.now, speed)
+    return Sweeping(town.store, banks, clock, stopped, leading, timedelta(minutes=5))
+
+
+def test_a_database_that_takes_no_writes_does_not_hammer_the_bank(
+    sqlite_store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise DatabaseUnavailable("read only")
+
+    town = Town(sqlite_store)
+    town.lists(TODAY)
+    monkeypatch.setattr(bank_rows, "record_sweep", broken)
+
+    async def three_times(sweeping: Sweeping) -> None:
+        for _again in range(3):
+            with pytest.raises(DatabaseUnavailable):
+                await sweeping.run()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(three_times(rounds(town, 1e-6)), 1.0))
+    assert town.read == ["2031-06-14"]
+    asyncio.run(three_times(rounds(town, 1e3)))  # a minute is over in a moment
+    assert town.read == ["2031-06-14"] * 4
+
+
+def test_a_sweep_that_ended_well_waits_its_interval_and_no_longer(sqlite_store: Database) -> None:
+    town = Town(sqlite_store)
+    town.lists(TODAY)
+    sweeping = rounds(town, 300.0)
+    assert asyncio.run(sweeping.run()) == 1.0
+    assert town.read == ["2031-06-14"]

@@ -660,6 +660,30 @@ def test_every_failure_comes_back_with_its_price(error: Exception, failure: Fail
     assert (result.answer, result.failure) == (None, failure)
 
 
+@pytest.mark.parametrize("multi_use", [False, True])
+def test_money_of_another_qr_in_an_answer_is_neither_booked_nor_dropped(any_store: Database, multi_use: bool) -> None:
+    """An adapter that mixes up two answers: the QR stays as it is, and is asked again."""
+    row = add_qr(any_store, "QR1", amount=10000, multi_use=multi_use)
+    bank = ScriptedBank({"QR1": [says("paid", paid("t1"), paid("t2", qr_id="QR2"))]})
+    asked = asyncio.run(_ask(bank, row, lambda: 0.0))
+    assert (asked.answer, asked.failure) == (
+        None, Failure("attempt", "unreadable", "the answer tells of a payment of another QR")
+    )  # fmt: skip
+    record(any_store, [asked], Judge({"sim": RHYTHM}, NOW, lambda: 0.0))
+    with any_store.read() as tx:
+        assert ledger.balances(tx) == []
+
+
+def test_an_adapter_that_names_no_qr_in_its_payments_means_the_one_that_was_asked() -> None:
+    result = asked(says("paid", paid("t1", qr_id="")))
+    assert (result.failure, result.answer) == (None, says("paid", paid("t1", qr_id="")))
+
+
+def test_a_payer_that_no_database_keeps_costs_no_money() -> None:
+    result = asked(says("paid", paid("t1", payer="A\0na\ud800")))
+    assert result.answer == says("paid", paid("t1", payer="A na"))
+
+
 def test_an_adapters_bug_is_told_by_its_place_and_not_by_its_words(caplog: pytest.LogCaptureFixture) -> None:
     """What it was given may be in its words, and the credential is among that."""
     result = asked(ValueError("canary-secret"))

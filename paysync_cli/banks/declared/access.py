@@ -6,13 +6,12 @@ from a login goes through `Session`, which renews it once and never loops.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from paysync_cli.banks.base import BankProfile, BankTools, Refused, Unavailable, Unreadable
-from paysync_cli.banks.bearer import LONGEST_LIFETIME_S, token_text
+from paysync_cli.banks.bearer import LONGEST_LIFETIME_S, basic_pair, token_text
 from paysync_cli.banks.declared.spec import SECRET_OPTIONS, Auth, Spec, filled
 from paysync_cli.banks.http import Reply, exchange
 from paysync_cli.banks.session import FixedCredential, Session, Token
@@ -81,7 +80,7 @@ def _fixed(options: Mapping[str, str], auth: Auth) -> Shown:
     if auth.kind == "none":
         return Shown({}, {}, "")
     if auth.kind == "basic":
-        secret = base64.b64encode(f"{options['username']}:{options['password']}".encode()).decode()
+        secret = basic_pair(options["username"], options["password"])
     else:
         secret = options["token" if auth.kind == "bearer" else "api_key"]
     if auth.query is not None:
@@ -127,8 +126,7 @@ class _LoggedIn:
         if auth.in_body:
             form |= {"client_id": options["client_id"], "client_secret": options["client_secret"]}
         else:
-            pair = f"{options['client_id']}:{options['client_secret']}"
-            headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            headers["authorization"] = f"Basic {basic_pair(options['client_id'], options['client_secret'])}"
         return await exchange(
             self._tools.client, "POST", auth.token_url or "", now=self._tools.now, headers=headers, form=form
         )
@@ -170,11 +168,13 @@ class _LoggedIn:
 
     def _said(self, answer: object) -> str:
         """What the bank said about the refusal, ready to append to a sentence."""
+        options, sent = self._profile.options, ""
         if self._auth.kind == "oauth2":
+            sent = basic_pair(options["client_id"], options["client_secret"])
             answer = answer if isinstance(answer, dict) else {}
             words = [answer.get(key) for key in ("error", "error_description")]
             text = ": ".join(word for word in words if isinstance(word, str))
         else:
             text = self._spec.envelope.said(answer) or ""
-        text = without_secrets(text, self._profile)
+        text = without_secrets(text, self._profile, sent)
         return f' ("{text}")' if text else ""

@@ -17,6 +17,7 @@ from paysync_cli.banks.declared.payment import QrMoney, has_no_id, is_blank, rea
 from paysync_cli.banks.declared.reading import read_spec
 from paysync_cli.banks.declared.spec import DayList, Request, filled
 from paysync_cli.banks.declared.template import Value
+from paysync_cli.banks.elements import parted, refuse_junk
 from paysync_cli.banks.http import MAX_BODY, Reply, exchange
 from paysync_cli.banks.notices import Notice, NoticeFate, NoticeReply
 from paysync_cli.banks.wire import printable
@@ -240,19 +241,20 @@ class HttpBank:
     async def _payments_of(
         self, elements: Sequence[object], asked: str | None, qr_money: QrMoney = (None, None)
     ) -> tuple[tuple[Payment, ...], tuple[UnreadablePayment, ...]]:
-        """The payment elements, readable ones apart."""
+        """The payment elements, readable ones apart. Raises Unreadable for a mass of junk."""
         fields = self._spec.payment
         if fields is None:
             return (), ()
-        read: list[Payment | UnreadablePayment] = []
+        payments: list[Payment] = []
+        unreadable: list[UnreadablePayment] = []
         for start in range(0, len(elements), READ_AT_ONCE):
             some = elements[start : start + READ_AT_ONCE]
-            read += [read_payment(element, fields, self.profile.timezone, asked, qr_money) for element in some]
+            read = parted(read_payment(element, fields, self.profile.timezone, asked, qr_money) for element in some)
+            payments += read[0]
+            unreadable += read[1]
+            refuse_junk(unreadable)
             await asyncio.sleep(0)
-        return (
-            tuple(one for one in read if isinstance(one, Payment)),
-            tuple(one for one in read if isinstance(one, UnreadablePayment)),
-        )
+        return tuple(payments), tuple(unreadable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,14 @@ class _Reader:
             return None
         if url.startswith("/"):
             return self._profile.base_url.rstrip("/") + url
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that do not match, a port that is none
+            section.fault("token_url", _("write a path that starts with /, or https://host/path."))
+            return url
         local = parts.hostname in _LOCAL or self._profile.environment != "production"
-        if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+        if not usable or "@" in parts.netloc:
             section.fault("token_url", _("write a path that starts with /, or https://host/path."))
         elif parts.scheme == "http" and not local:
             section.fault("token_url", _("the credential would travel unprotected: write https://."))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paysync_cli.language import _, ngettext
+from paysync_cli.services import reviews
 from paysync_cli.services.accounts import Account, list_accounts
 from paysync_cli.services.doctor.finding import Finding, fault, ok
 from paysync_cli.store import ledger
@@ -17,7 +18,9 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class BooksFacts:
-    """The first completed QRs without a movement (their bank's ids), and the accounts whose balance is another sum."""
+    """The first QRs that are completed without a movement and without a person's word (their bank's ids), and the
+    accounts whose balance is another sum.
+    """
 
     completed_unpaid: Sequence[str] = ()
     differing: Sequence[Account] = ()
@@ -26,7 +29,7 @@ class BooksFacts:
 def gather(store: Database) -> BooksFacts:
     """Reads every completed QR and every movement. Raises DatabaseUnavailable."""
     with store.read() as tx:
-        unpaid = ledger.completed_without_money(tx, SHOWN)
+        unpaid = ledger.completed_without_money(tx, SHOWN, but_for=reviews.CAUSE)
     return BooksFacts(unpaid, list_accounts(store).differing)
 
 

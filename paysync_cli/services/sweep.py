@@ -159,24 +159,26 @@ class _BankSweep:
         """
         silent, alive = 0, True
         for day in (today, *(day for day in _days(first, today) if day != today)):
-            read = await self._read(lists, day)
+            read = await self._read(lists, day, today)
             if read is None or read.stops:
                 return
             alive = alive and not (read.silent and day == today)
             silent = silent + 1 if read.silent else 0
             if silent == SILENT_AT_MOST:
-                again = await self._read(lists, today) if alive else None
+                again = await self._read(lists, today, today) if alive else None
                 if again is None or again.silent or again.stops:
                     return
                 silent = 0
 
-    async def _read(self, lists: ListsPayments, day: date) -> ListRead | None:
+    async def _read(self, lists: ListsPayments, day: date, today: date) -> ListRead | None:
         """Read the list of a day and book it; None when another leads by now: the day is not asked for."""
         if not await asyncio.to_thread(_is_ours, self.store, self.lease):
             return None
         read = await read_list(lists, day)
         if self.error is None or read.refused:  # a refusal is what somebody must act on
             self.error, self.refused = read.problem, read.refused
+            if self.error is not None and not read.stops and day != today:
+                self.error = f"{day}: {self.error}"  # it is the day's, as far as we know: today's list came
         if read.paid is not None:
             await self._book(day, read.paid, lists.profile.timezone)
         return read

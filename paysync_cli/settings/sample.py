@@ -21,7 +21,7 @@ _EXAMPLES = {
     "log_file": "/var/log/paysync/paysync.log",
     "tz": "America/La_Paz",
     "lang": "es",
-    "alert_urls": "mailto://...",
+    "alert_urls": "mailto://user:password@example.com",
     "ping_url": "https://hc-ping.com/...",
     "serve_token": "...",
     "adapter": "baneco",

@@ -1,6 +1,6 @@
 """The Spanish catalogue: complete, up to date, compiled, and no sentence lost what a program or a person needs.
 
-After a change of the source's words: `python tools/translations.py`.
+After a change of the source's words: `python -m docs.generate.translations`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Message
 
+from docs.generate import translations
 from paysync_cli.cli import main
-from tools import translations
 
 CATALOGUE = translations.load(translations.PO.read_text(encoding="utf-8"))
 
@@ -46,11 +46,11 @@ def pairs() -> Iterator[tuple[str, str]]:
 
 def test_it_has_what_the_source_says_now_and_nothing_else() -> None:
     fresh = translations.po_text(translations.merge(CATALOGUE, translations.extract()))
-    assert fresh == translations.PO.read_text(encoding="utf-8"), "run: python tools/translations.py"
+    assert fresh == translations.PO.read_text(encoding="utf-8"), "run: python -m docs.generate.translations"
 
 
 def test_it_is_compiled() -> None:
-    assert translations.mo_bytes(CATALOGUE) == translations.MO.read_bytes(), "run: python tools/translations.py"
+    assert translations.mo_bytes(CATALOGUE) == translations.MO.read_bytes(), "run: python -m docs.generate.translations"
 
 
 def test_the_files_tell_no_moment_and_no_tool() -> None:

@@ -427,7 +427,7 @@ def test_what_is_taken_is_queued_with_the_moment(any_store: Database) -> None:
     qr = add_qr(any_store, "QR1", seq=4)
     with any_store.write() as tx:
         assert qrs.take_due(tx, "sim", "certification", Priority.LOW, NOW, 9) == [
-            qrs.Due(qr.id, 4, "QR1", Priority.LOW)
+            qrs.Due("sim", qr.id, 4, "QR1", Priority.LOW)
         ]
     assert row(any_store, qr).plan == replace(qr.plan, state=PlanState.QUEUED)
     with any_store.read() as tx:

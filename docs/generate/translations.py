@@ -1,4 +1,4 @@
-"""Bring the Spanish catalogue up to date with the source: `python tools/translations.py`.
+"""Bring the Spanish catalogue up to date with the source: `python -m docs.generate.translations`.
 
 Messages are read from the syntax tree, so that every version of Python finds the same ones (also inside f-strings).
 Translations are kept; new messages come in empty, and those that nobody says any more go. The command then compiles
@@ -18,7 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "paysync_cli"
 PO = SOURCE / "locale" / "es" / "LC_MESSAGES" / "paysync.po"
 MO = PO.with_suffix(".mo")

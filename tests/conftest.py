@@ -16,7 +16,7 @@ settings.register_profile("patient", settings(), deadline=None)  # a machine tha
 settings.load_profile("patient")
 settings.register_profile("long", settings(), max_examples=1000)
 
-SHORT_S = 20.0  # of kills, in the ordinary run
+SHORT_S = 12.0  # of kills, in the ordinary run
 AFTERWARDS_S = 240.0  # for the quiet after them
 
 

@@ -74,5 +74,5 @@ def fault_seed(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: many tests wait for real time-outs and processes."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: many tests wait for real time-outs and processes."""
+    return (os.cpu_count() or 1) + 2

@@ -34,10 +34,7 @@ def _lines(tree: Command) -> Iterator[str]:
 
 
 def _usage(command: Command) -> str:
-    words = [f"paysync {command.name}"]
-    for argument in command.arguments:
-        name = argument.metavar if argument.required else f"[{argument.metavar}]"
-        words.append(f"{name}..." if argument.many else name)
+    words = [f"paysync {command.name}", *(argument.spelled for argument in command.arguments)]
     words += [f"[{_spelled(option, brief=True)}]" for option in command.options if not option.everywhere]
     return " ".join(words)
 

@@ -125,10 +125,7 @@ def _synopses(command: Command) -> list[nodes.Node]:
 
 def _usage(command: Command) -> list[str]:
     words = [f"paysync {command.name}", "[OPTIONS]"] if command.options else [f"paysync {command.name}"]
-    for argument in command.arguments:
-        name = argument.metavar if argument.required else f"[{argument.metavar}]"
-        words.append(f"{name}..." if argument.many else name)
-    return words
+    return [*words, *(argument.spelled for argument in command.arguments)]
 
 
 def _default(command: Command) -> list[nodes.Node]:

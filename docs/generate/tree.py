@@ -5,7 +5,8 @@ Typer carries its own Click, so the usual generators, which look for Click's cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,12 @@ class Argument:
     words: tuple[str, ...]
     asks: str | None
 
+    @property
+    def spelled(self) -> str:
+        """As it stands in a command's line: `QR...`, `[BANK]`."""
+        name = self.metavar if self.required else f"[{self.metavar}]"
+        return f"{name}..." if self.many else name
+
 
 @dataclass(frozen=True)
 class Command:
@@ -103,6 +110,16 @@ def read_tree() -> Command:
         root = main.command_tree()
         context = root.make_context(main.PROGRAM, [], resilient_parsing=True)
         return _command(root, context, ())
+
+
+def by_flag(commands: Iterable[Command], deed: Callable[[Option], str]) -> Mapping[str, Mapping[str, list[str]]]:
+    """For each flag what it makes a shell do (`deed`), and after which commands."""
+    meant: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for one in commands:
+        for option in one.options:
+            for flag in option.flags:
+                meant[flag][deed(option)].append(one.name)
+    return meant
 
 
 def _command(command: Any, context: Any, path: tuple[str, ...]) -> Command:

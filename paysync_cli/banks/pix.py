@@ -16,7 +16,7 @@ from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 from paysync_cli.banks.base import BankProfile, BankTools, Refused, Throttled, Unavailable, Unknown, Unreadable
-from paysync_cli.banks.bearer import BearerCalls, Called, basic_pair, login_answer, token_text
+from paysync_cli.banks.bearer import LONGEST_LIFETIME_S, BearerCalls, Called, basic_pair, login_answer, token_text
 from paysync_cli.banks.elements import parted, payment_of
 from paysync_cli.banks.http import Reply, exchange
 from paysync_cli.banks.notices import (
@@ -53,7 +53,6 @@ STATUSES = {
 DEFAULT_EXPIRY_S = 86_400
 LONGEST_EXPIRY_S = 10**9
 DEFAULT_LIFETIME_S = 300.0  # the standard names none
-LONGEST_LIFETIME_S = 86_400.0
 PAGE = 100  # the standard's own default: some providers refuse, or cut, larger ones
 MAX_PAGES = 5_000
 MAX_LIST_BODY = 64 * 1024 * 1024  # bytes of all pages of one day

@@ -14,10 +14,10 @@ from hashlib import sha256
 MAX_RAW = 16 * 1024  # characters of one element kept for a review
 MAX_DEPTH = 40  # levels of nesting kept in a raw element
 MAX_COMMAS = 4_000_000  # of a body: 64 MB of honest payments have half as many, and each may become an object of ours
+MAX_ID = 128
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
-MAX_ID = 128
 
 
 def parse_json(body: bytes) -> object:
@@ -89,10 +89,15 @@ def quoted(message: object, *secrets: str) -> str:
     """
     if not isinstance(message, str):
         return ""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        message = message.replace(secret, "***")
-    message = printable(message)
+    message = masked(message, *secrets)
     return f' ("{message}")' if message else ""
+
+
+def masked(text: str, *secrets: str) -> str:
+    """Text as one line that is safe to show, with none of `secrets` in it."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return printable(text)
 
 
 def whole_number(value: object) -> int | None:

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command, group
-from paysync_cli.cli.list_qrs import MOST, read_span
-from paysync_cli.cli.options import DryRun
+from paysync_cli.cli.options import MOST, DryRun, OnlyBank, read_span
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import SettingsError
 from paysync_cli.language import _
@@ -74,7 +73,7 @@ def list_alerts(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help=_("Only the last TIME (2d, 8h)."))
     ] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
+    bank: OnlyBank = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("At most so many."))] = PAGE,
 ) -> None:
     from paysync_cli.runtime import alerts

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.list_qrs import MOST, read_span
+from paysync_cli.cli.options import After, Limit, read_span
 from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.session import Session
 from paysync_cli.language import _
@@ -38,10 +38,8 @@ def audit(
     action: Annotated[
         str | None, typer.Option("--action", metavar="WORD", help=_("Only this: retry, pause, hold, purge ..."))
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))] = PAGE,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.errors import UsageError
     from paysync_cli.services.actions import list_actions

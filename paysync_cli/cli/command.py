@@ -23,13 +23,13 @@ from typing import Any, Concatenate, ParamSpec
 
 import typer
 
+from paysync_cli.cli.helptext import Example
 from paysync_cli.cli.parsing import PaysyncCommand
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import RefusedError
 from paysync_cli.language import _
 
 P = ParamSpec("P")
-Example = str | tuple[str, str]
 Changes = bool | Callable[[Mapping[str, Any]], bool]
 
 

@@ -8,6 +8,7 @@ import typer
 
 from paysync_cli.cli.at_hand import queue_at_hand
 from paysync_cli.cli.command import command
+from paysync_cli.cli.options import Environment, NamedBank
 from paysync_cli.cli.session import Session
 from paysync_cli.language import _
 
@@ -23,12 +24,8 @@ from paysync_cli.language import _
 def explain(
     session: Session,
     qr: Annotated[str, typer.Argument(metavar="QR", help=_("The bank's id of the QR."))],
-    bank: Annotated[
-        str | None, typer.Option("--bank", metavar="BANK", help=_("Where several banks have this id."))
-    ] = None,
-    environment: Annotated[
-        str | None, typer.Option("--environment", metavar="NAME", help=_("Where two environments have this id."))
-    ] = None,
+    bank: NamedBank = None,
+    environment: Environment = None,
 ) -> None:
     from paysync_cli.services.explain import Place
     from paysync_cli.services.explain import explain as gather

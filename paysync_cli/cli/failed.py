@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.list_qrs import MOST
+from paysync_cli.cli.options import After, Limit, OnlyBank
 from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UsageError
@@ -37,11 +37,9 @@ def failed(
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help=_("Only those whose reason holds TEXT."))
     ] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))] = PAGE,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    bank: OnlyBank = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.queue.failed import FailedJobs
     from paysync_cli.services.failed import Filter, group_failed, list_failed

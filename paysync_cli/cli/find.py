@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.list_qrs import MOST
+from paysync_cli.cli.options import After, Limit
 from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UsageError
@@ -32,10 +32,8 @@ PAGE = 50
 def find(
     session: Session,
     text: Annotated[str, typer.Argument(help=_("What to look for."), metavar="TEXT")],
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))] = PAGE,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.services import finding
     from paysync_cli.views.finding import FindView

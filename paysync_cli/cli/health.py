@@ -61,7 +61,7 @@ def health(
         from paysync_cli.views.text import plain
 
         session.exit_status = UNKNOWN
-        _print(session, f"PAYSYNC UNKNOWN - {plain(session.redact(error.message))}")
+        session.page().line(f"PAYSYNC UNKNOWN - {plain(session.redact(error.message))}")
 
 
 def _read(session: Session, modes: list[bool], max_idle: str | None, nagios: bool) -> float:
@@ -147,7 +147,3 @@ def _show(session: Session, view: HealthView, *, status: int | None) -> None:
     session.show(view, error=bad if faults and status is None else None)
     if status is not None:
         session.exit_status = status
-
-
-def _print(session: Session, line: str) -> None:
-    session.page().line(line)

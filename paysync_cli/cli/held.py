@@ -13,12 +13,6 @@ if TYPE_CHECKING:
     from paysync_cli.services.hold import HoldReport
 
 NamedQrs = Annotated[list[str], typer.Argument(help=_("The bank's ids of the QRs."), metavar="QR")]
-NamedBank = Annotated[
-    str | None, typer.Option("--bank", metavar="BANK", help=_("Where several banks have this id."))
-]  # fmt: skip
-Environment = Annotated[
-    str | None, typer.Option("--environment", metavar="NAME", help=_("Where two environments have this id."))
-]
 
 
 def not_known(report: HoldReport) -> PaysyncError | None:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.held import Environment, NamedBank, NamedQrs, not_known
+from paysync_cli.cli.held import NamedQrs, not_known
+from paysync_cli.cli.options import Environment, NamedBank
 from paysync_cli.cli.reasons import required_reason
 from paysync_cli.cli.session import Session
 from paysync_cli.language import _

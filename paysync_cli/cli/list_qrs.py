@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import timedelta
 from typing import Annotated, Literal
 
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.options import read_duration
+from paysync_cli.cli.options import After, Limit, OnlyBank, read_span
+from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UsageError
 from paysync_cli.language import _
@@ -18,7 +18,7 @@ from paysync_cli.language import _
 StatusWord = Literal["pending", "processing", "active", "completed", "cancelled", "expired"]
 SortWord = Literal["registered", "next-check", "due", "qr"]
 
-MOST = 10_000
+PAGE = 50
 
 
 @command(
@@ -34,7 +34,7 @@ MOST = 10_000
 def list_qrs(
     session: Session,
     status: Annotated[StatusWord | None, typer.Option("--status", help=_("Only QRs of this status."))] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
+    bank: OnlyBank = None,
     due: Annotated[bool, typer.Option("--due", help=_("Only those whose next check is due."))] = False,
     exhausted: Annotated[bool, typer.Option("--exhausted", help=_("Only those whose checks are used up."))] = False,
     held: Annotated[bool, typer.Option("--held", help=_("Only those on hold."))] = False,
@@ -42,10 +42,8 @@ def list_qrs(
         str | None, typer.Option("--since", metavar="TIME", help=_("Only those registered in the last TIME (2d, 8h)."))
     ] = None,
     sort: Annotated[SortWord, typer.Option("--sort", help=_("The order of the list."))] = "registered",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))] = 50,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.payments.status import PlanState, Status
     from paysync_cli.services.listing import list_qrs as read_page
@@ -70,29 +68,10 @@ def list_qrs(
         after=after,
     )
     report = read_page(runtime.store, wanted)
-    filters = {"--status": status, "--bank": bank, "--due": due, "--exhausted": exhausted, "--held": held,
+    options = {"--status": status, "--bank": bank, "--due": due, "--exhausted": exhausted, "--held": held,
                "--since": since, "--sort": None if sort == "registered" else sort,
-               "--limit": None if limit == 50 else str(limit), "--after": report.next}  # fmt: skip
-    more = _command_line(filters) if report.next is not None else None
+               "--limit": None if limit == PAGE else limit}  # fmt: skip
+    more = next_command("list", options, report.next)
     filtered = any((status, bank, due, exhausted, held, since, after))
     session.show(QrListView(report, more, filtered))
-    if more and (session.options.csv or session.options.jsonl):
-        session.say(_("more: {command}").format(command=more))
-
-
-def read_span(text: str, option: str) -> float:
-    """Seconds of a span that is longer than nothing."""
-    seconds = read_duration(text, option)
-    if seconds <= 0:
-        raise UsageError(_("{option} must be longer than zero.").format(option=option))
-    return seconds
-
-
-def _command_line(options: dict[str, str | bool | None]) -> str:
-    words = ["paysync", "list"]
-    for name, value in options.items():
-        if value is True:
-            words.append(name)
-        elif value:
-            words += [name, str(value)]
-    return shlex.join(words)
+    tell_next(session, more)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command
-from paysync_cli.cli.list_qrs import MOST, read_span
+from paysync_cli.cli.options import After, Limit, OnlyBank, read_span
 from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import UsageError
@@ -38,11 +38,9 @@ def movements(
         str | None, typer.Option("--since", metavar="TIME", help=_("Booked in the last TIME (2d, 8h)."))
     ] = None,
     account: Annotated[str | None, typer.Option("--account", metavar="A", help=_("Only this account."))] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))] = PAGE,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    bank: OnlyBank = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.services.movements import list_movements, paid_on
     from paysync_cli.services.named_bank import require_known_bank

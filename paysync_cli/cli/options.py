@@ -100,6 +100,15 @@ GLOBAL_NAMES = frozenset(f.name for f in fields(GlobalOptions)) - {"timeout_s"} 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask."))]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=_("Show what would be done and change nothing."))]
 Bank = Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("The bank (default: the only one)."))]
+OnlyBank = Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))]
+NamedBank = Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Where several banks have this id."))]
+Environment = Annotated[
+    str | None, typer.Option("--environment", metavar="NAME", help=_("Where two environments have this id."))
+]
+
+MOST = 10_000  # rows of a page
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=MOST, help=_("Rows of a page."))]
+After = Annotated[str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))]
 
 
 def _read_timeout(text: str) -> float:
@@ -117,6 +126,14 @@ def read_duration(text: str, option: str) -> float:
         return parse_duration(text)
     except ValueError as problem:
         raise UsageError(_("{option}: {problem}").format(option=option, problem=problem)) from None
+
+
+def read_span(text: str, option: str) -> float:
+    """Seconds of a span that is longer than nothing."""
+    seconds = read_duration(text, option)
+    if seconds <= 0:
+        raise UsageError(_("{option} must be longer than zero.").format(option=option))
+    return seconds
 
 
 def read_rate(text: str, option: str) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from paysync_cli.cli import streams
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import RefusedError, UsageError
@@ -18,8 +16,8 @@ def required_reason(session: Session, said: str | None) -> str:
         return checked_reason(said)
     if session.options.no_input or not streams.can_ask():
         raise UsageError(_("--reason is missing: say why, it goes to the audit."))
-    streams.write_err(_("Why? ") if sys.stdin is not None else "")
-    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    streams.write_err(_("Why? "))
+    answer = streams.read_line()
     if not answer.strip():
         raise RefusedError(_("Nothing was changed: it needs a reason."), code="declined")
     return checked_reason(answer)

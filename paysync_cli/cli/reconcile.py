@@ -10,6 +10,7 @@ import typer
 from paysync_cli.cli import signals
 from paysync_cli.cli.bank_trouble import bank_fault
 from paysync_cli.cli.command import command
+from paysync_cli.cli.options import OnlyBank
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import BankUnavailable, ConditionNotMet, Fault, PartlyDone, PaysyncError
 from paysync_cli.language import _
@@ -40,7 +41,7 @@ def reconcile(
     date: Annotated[
         str, typer.Option("--date", metavar="D", help=_("2026-12-31, today or yesterday, at the bank."))
     ] = "yesterday",
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
+    bank: OnlyBank = None,
     fix: Annotated[bool, typer.Option("--fix", help=_("Book what we lack, open reviews."))] = False,
 ) -> None:
     from paysync_cli.services.reconcile import Task

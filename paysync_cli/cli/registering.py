@@ -1,4 +1,4 @@
-"""What `enqueue` and `import` share: the bank's defaults, waking the workers, one error out of several."""
+"""What commands that plan checks share: the bank's defaults, waking the workers, one error out of several."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import typer
 
 from paysync_cli.cli.changes import counted
 from paysync_cli.cli.command import command
-from paysync_cli.cli.options import DryRun, Yes
+from paysync_cli.cli.options import DryRun, OnlyBank, Yes
 from paysync_cli.cli.registering import left_over, wake_workers
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import Fault, NotFound, PaysyncError, UsageError
@@ -42,7 +42,7 @@ def retry(
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help=_("With --all: only those whose reason holds TEXT."))
     ] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
+    bank: OnlyBank = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -68,9 +68,7 @@ def retry(
     session.show(RetryView(report), error=_error(report, unavailable))
 
 
-def _all(
-    session: Session, jobs: FailedJobs, wanted: Filter, deed: Deed, *, dry_run: bool, yes: bool
-) -> RetryReport:  # fmt: skip
+def _all(session: Session, jobs: FailedJobs, wanted: Filter, deed: Deed, *, dry_run: bool, yes: bool) -> RetryReport:
     from paysync_cli.services.retry import find_meant, preview, retry_all
 
     runtime = session.runtime

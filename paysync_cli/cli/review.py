@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from paysync_cli.cli.command import command, group
+from paysync_cli.cli.options import After, Limit, OnlyBank
 from paysync_cli.cli.paging import next_command, tell_next
 from paysync_cli.cli.reasons import required_reason
 from paysync_cli.cli.session import Session
@@ -42,11 +43,9 @@ def list_reviews(
     state: Annotated[StateWord | None, typer.Option("--state", help=_("Which ones (default: open)."))] = None,
     every: Annotated[bool, typer.Option("--all", help=_("The same as --state all."))] = False,
     reason: Annotated[ReasonWord | None, typer.Option("--reason", help=_("Only those with this reason."))] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", help=_("Rows of a page."), min=1, max=10_000)] = PAGE,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="TOKEN", help=_("Go on where the page before ended."))
-    ] = None,
+    bank: OnlyBank = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> None:
     from paysync_cli.services import reviews
     from paysync_cli.services.named_bank import require_known_bank

@@ -246,7 +246,7 @@ class Session:
                 _("This needs a confirmation: {question}").format(question=question), hint=_("Add --yes to do it.")
             )
         streams.write_err(f"{plain(question)} [{_('y/N')}] ")
-        if not _agrees(_read_line()):
+        if not _agrees(streams.read_line()):
             raise RefusedError(_("Nothing was changed."), code="declined")
 
     # -- the end
@@ -288,9 +288,3 @@ def _agrees(answer: str) -> bool:
 
 def _unaccented(text: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFD", text) if not unicodedata.combining(one))
-
-
-def _read_line() -> str:
-    import sys
-
-    return sys.stdin.readline() if sys.stdin is not None else ""

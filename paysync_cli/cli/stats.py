@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from paysync_cli.cli.command import command
+from paysync_cli.cli.options import OnlyBank
 from paysync_cli.cli.session import Session
 from paysync_cli.cli.signals import INTERRUPTED
 from paysync_cli.errors import UsageError
@@ -32,7 +33,7 @@ def stats(
     interval: Annotated[
         str | None, typer.Option("--interval", metavar="TIME", help=_("How often with --watch (default 2s)."))
     ] = None,
-    bank: Annotated[str | None, typer.Option("--bank", metavar="BANK", help=_("Only this bank."))] = None,
+    bank: OnlyBank = None,
 ) -> None:
     from paysync_cli.cli import watching
     from paysync_cli.services.named_bank import require_known_bank

@@ -71,6 +71,11 @@ def abandon_out() -> None:
         os.close(nowhere)
 
 
+def read_line() -> str:
+    """What a person answers, up to the line end; nothing when standard input is closed."""
+    return sys.stdin.readline() if sys.stdin is not None else ""
+
+
 def is_terminal(number: int) -> bool:
     """Whether the descriptor is a terminal that understands more than plain text."""
     return _is_tty(number) and os.environ.get("TERM", "") != "dumb"

@@ -9,7 +9,7 @@ import typer
 
 from paysync_cli.cli import signals
 from paysync_cli.cli.command import command
-from paysync_cli.cli.held import Environment, NamedBank
+from paysync_cli.cli.options import Environment, NamedBank
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import ConditionNotMet, PaysyncError, TimedOut
 from paysync_cli.language import _

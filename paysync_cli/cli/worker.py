@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paysync_cli.cli import streams
+from paysync_cli.cli import signals, streams
 from paysync_cli.cli.command import command
 from paysync_cli.cli.session import Session
 from paysync_cli.errors import BankUnavailable, Fault, PaysyncError, TryLater
@@ -31,7 +31,7 @@ WHY = {
     "breaker_open": mark("it does not answer"),
     "held": mark("it asked us to wait"),
 }
-EXIT_OF = {"SIGINT": 130, "SIGTERM": 143}
+EXIT_OF = {"SIGINT": signals.INTERRUPTED, "SIGTERM": signals.TERMINATED}
 
 SWITCH_S = 0.0005
 COLLECT_EVERY = 20_000
@@ -93,46 +93,84 @@ def worker(
     number: Annotated[int, typer.Option("--number", hidden=True)] = 0,
     counts_in: Annotated[Path | None, typer.Option("--counts-in", hidden=True)] = None,
 ) -> None:
-    from paysync_cli.cli.counting import count_here, counted_here
-    from paysync_cli.cli.health_door import health_door
-    from paysync_cli.cli.logs import log_with, start_logging
+    from paysync_cli.cli.counting import count_here
     from paysync_cli.runtime.service_manager import ServiceManager
-    from paysync_cli.views.worker_run import WorkerRunView
 
     manager = ServiceManager.taken_from(os.environ)
     session.override(concurrency=concurrency, shutdown_grace=grace)
-    runtime = session.runtime
-    runtime.require_banks()
-    start_logging(session.settings, colour=not session.options.no_color)
-    runtime.refuse_foreign_redis()
-    runtime.warn_of_eviction()
+    _prepare(session)
     if processes > 1:
         _run_processes(session, processes, burst=burst, health=(health_host, health_port), manager=manager)
         return
     if with_parent:
         _end_with_parent()
     count_here(session, health_port, counts_in, number)
+    port = None if with_parent else health_port  # a parent answers for its processes
+    run = _run_here(
+        session, burst=burst, dispatching=not no_dispatch, with_parent=with_parent, health=(health_host, port),
+        manager=manager,
+    )  # fmt: skip
+    _tell_of(session, run, with_parent=with_parent)
+
+
+def _prepare(session: Session) -> None:
+    """Log from here on, and refuse what cannot work before any worker is there."""
+    from paysync_cli.cli.logs import start_logging
+
+    runtime = session.runtime
+    runtime.require_banks()
+    start_logging(session.settings, colour=not session.options.no_color)
+    runtime.refuse_foreign_redis()
+    runtime.warn_of_eviction()
+
+
+def _run_here(
+    session: Session,
+    *,
+    burst: bool,
+    dispatching: bool,
+    with_parent: bool,
+    health: tuple[str, int | None],
+    manager: ServiceManager,
+) -> WorkerRun:
+    """Run one worker in this process."""
+    from paysync_cli.cli.health_door import health_door
+
     names: list[str] = []
 
     def ready(name: str) -> None:
         names.append(name)
-        log_with(worker=name)
-        checks = session.settings.concurrency
-        session.detail(
-            _("worker {name}: {n} checks in flight; a bank that answers in 200 ms allows {rate} a second").format(
-                name=name, n=checks, rate=checks * 5
-            )
-        )
-
-        if with_parent:
-            streams.write_out("ready\n")
-            streams.flush_out()
+        _tell_ready(session, name, with_parent=with_parent)
 
     _tune_interpreter()
     started = {os.getpid(): time.monotonic()}
-    port = None if with_parent else health_port  # a parent answers for its processes
-    with health_door(session, health_host, port, lambda: started, lambda: names[0] if names else None):
-        run = asyncio.run(runtime.run_worker(burst=burst, dispatching=not no_dispatch, ready=ready, manager=manager))
+    with health_door(session, *health, lambda: started, lambda: names[0] if names else None):
+        return asyncio.run(
+            session.runtime.run_worker(burst=burst, dispatching=dispatching, ready=ready, manager=manager)
+        )
+
+
+def _tell_ready(session: Session, name: str, *, with_parent: bool) -> None:
+    """The worker takes work from now on: the log, the person and the parent learn it."""
+    from paysync_cli.cli.logs import log_with
+
+    log_with(worker=name)
+    checks = session.settings.concurrency
+    session.detail(
+        _("worker {name}: {n} checks in flight; a bank that answers in 200 ms allows {rate} a second").format(
+            name=name, n=checks, rate=checks * 5
+        )
+    )
+    if with_parent:
+        streams.write_out("ready\n")
+        streams.flush_out()
+
+
+def _tell_of(session: Session, run: WorkerRun, *, with_parent: bool) -> None:
+    """The report for scripts, or the error of a burst that left something; the exit status of one that was cut."""
+    from paysync_cli.cli.counting import counted_here
+    from paysync_cli.views.worker_run import WorkerRunView
+
     error = _left_behind(run)
     if session.options.json:
         counted = None if with_parent else counted_here(session)  # the parent tells of all its processes
@@ -140,7 +178,7 @@ def worker(
     elif error is not None:
         raise error
     if run.cut_short:
-        session.exit_status = EXIT_OF.get(run.stopped_by, 143)
+        session.exit_status = EXIT_OF.get(run.stopped_by, signals.TERMINATED)
 
 
 def _run_processes(

@@ -71,6 +71,19 @@ def fingerprint(raw: str) -> str:
     return "sha256:" + hashlib.sha256(raw.encode()).hexdigest()[:32]
 
 
+def to_movement(payment: Payment) -> Movement:
+    """What would be booked. Raises MoneyError, also without an id: two such payments would pass for one."""
+    if not payment.bank_transaction_id.strip():
+        raise MoneyError("no_transaction_id")
+    amount = to_minor(payment.amount, payment.currency)
+    return Movement(payment.bank_transaction_id, amount, payment.currency, payment.paid_at, payment.payer)
+
+
+def name_of_unbookable(payment: Payment) -> str:
+    """What the review of a payment without a movement is called: the bank's id where there is one."""
+    return payment.bank_transaction_id.strip() or fingerprint(payment.raw)
+
+
 def _new_money(
     movements: Sequence[Movement], payments: Iterable[Payment], seen_elsewhere: frozenset[str]
 ) -> tuple[list[Movement], list[ReviewNews]]:
@@ -80,11 +93,10 @@ def _new_money(
     for payment in payments:
         transaction = payment.bank_transaction_id
         try:
-            movement = _movement(payment)
+            movement = to_movement(payment)
         except MoneyError as error:
             detail = {"problem": error.problem, "element": payment.raw}
-            news = transaction.strip() or fingerprint(payment.raw)
-            reviews.append(ReviewNews(ReviewReason.UNREADABLE_PAYMENT, news, detail))
+            reviews.append(ReviewNews(ReviewReason.UNREADABLE_PAYMENT, name_of_unbookable(payment), detail))
             continue
         before = known.get(transaction)
         if before is None:
@@ -97,14 +109,6 @@ def _new_money(
             detail = _money_detail(movement) | {"booked": to_text(before.amount, before.currency)}
             reviews.append(ReviewNews(ReviewReason.TRANSACTION_CONFLICT, transaction, detail))
     return book, reviews
-
-
-def _movement(payment: Payment) -> Movement:
-    """What would be booked. Raises MoneyError, also without an id: two such payments would pass for one."""
-    if not payment.bank_transaction_id.strip():
-        raise MoneyError("no_transaction_id")
-    amount = to_minor(payment.amount, payment.currency)
-    return Movement(payment.bank_transaction_id, amount, payment.currency, payment.paid_at, payment.payer)
 
 
 def _status(qr: Qr, everything: Sequence[Movement], answer: Answer, now: datetime, rhythm: Rhythm) -> Status:

@@ -36,6 +36,7 @@ class Rhythm:
     shared: bool = False
 
     def delay(self, status: Status) -> timedelta:
+        """From one check to the next, before the jitter."""
         return {Status.PENDING: self.pending, Status.PROCESSING: self.processing, Status.ACTIVE: self.active}[status]
 
 
@@ -93,9 +94,10 @@ def after_failed_attempt(
 ) -> tuple[Plan, bool]:
     """The plan after an attempt that could not ask, and whether the job is given up.
 
-    The next attempt waits 2, 4, 8 s; after the last one the QR returns to its normal rhythm, no check used: what was
-    asked for beside the budget (a notice, a person) stays asked for until there is an answer. Only a `deadly` attempt,
-    one that its worker did not survive, costs a check when it is the last: else such a QR would kill workers for ever.
+    The second attempt waits the rhythm's `backoff`, each further one twice as long; after the last one the QR returns
+    to its normal rhythm, no check used: what was asked for beside the budget (a notice, a person) stays asked for until
+    there is an answer. Only a `deadly` attempt, one that its worker did not survive, costs a check when it is the last:
+    else such a QR would kill workers for ever.
     """
     before, failed = _unanswered(qr), qr.plan.attempts + 1
     if failed < rhythm.attempts:

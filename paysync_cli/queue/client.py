@@ -35,6 +35,7 @@ from paysync_cli.queue.names import (
     WORKER_CONCURRENCY,
     JobName,
     job_key,
+    now_text,
     parse_id,
     queue_key,
     registry_key,
@@ -233,7 +234,7 @@ class QueueClient:
         """
         pushed = 0
         for start in range(0, len(jobs), STEP):
-            arguments: list[Any] = [PREFIX, database_id, _stamp(), FINISHED_TTL_S, FAILED_TTL_S, JOB_TIMEOUT_S]
+            arguments: list[Any] = [PREFIX, database_id, now_text(), FINISHED_TTL_S, FAILED_TTL_S, JOB_TIMEOUT_S]
             for job in jobs[start : start + STEP]:
                 arguments += [QUEUES[job.priority], job.name.id, job.name.data, job.description]
             with self._translated():
@@ -301,20 +302,6 @@ class QueueClient:
     def spent(self, kind: str) -> int:
         """How many jobs the registry `kind` (finished or failed) keeps, in all queues."""
         return sum(self._pipelined(lambda pipe: [pipe.zcard(registry_key(kind, name)) for name in QUEUE_NAMES]))
-
-    def spent_page(self, kind: str, queue: str, newest: float | None, limit: int) -> list[str]:
-        """The oldest job ids of one registry, no newer than the score `newest`."""
-        top: float | str = "+inf" if newest is None else newest
-        with self._translated():
-            ids: Any = self._redis.zrange(
-                registry_key(kind, queue),
-                "-inf",
-                top,
-                byscore=True,
-                offset=0,
-                num=limit,
-            )
-        return [_text(job_id) or "" for job_id in ids]
 
     def find_spent(self, kind: str, *, keep: int = 0, older_than_s: float | None = None) -> Spent:
         """All spent jobs of this kind but the newest `keep`; of those only what ended longer ago than `older_than_s`.
@@ -425,7 +412,7 @@ class QueueClient:
 
     def _forget_one(self, pipe: Any, job_id: str) -> None:
         for queue in QUEUE_NAMES:
-            pipe.eval(_FORGET, 0, PREFIX, queue, job_id)
+            pipe.eval(scripts.FORGET, 0, PREFIX, queue, job_id)
 
     def _pipelined(self, fill: Callable[[Any], Any], *, transaction: bool = False) -> list[Any]:
         with self._translated(), self._redis.pipeline(transaction=transaction) as pipe:
@@ -447,22 +434,6 @@ class QueueClient:
             yield
         except redis.RedisError as error:
             raise unavailable(self.where, error) from error
-
-
-# ARGV: prefix, queue, job id. Removes the job's executions, found by the started registry itself: it is bounded by
-# what the workers run, and the job's own index expires before an outage ends.
-_FORGET = """
-local prefix, queue, id = ARGV[1], ARGV[2], ARGV[3]
-local wip = prefix .. ':wip:' .. queue
-for _, member in ipairs(redis.call('ZRANGE', wip, 0, -1)) do
-  if string.sub(member, 1, #id + 1) == id .. ':' then
-    redis.call('ZREM', wip, member)
-    redis.call('DEL', prefix .. ':execution:' .. member)
-  end
-end
-redis.call('DEL', prefix .. ':executions:' .. id)
-return 0
-"""
 
 
 def _known_or_run(answer: Any, script: Any, arguments: Sequence[Any]) -> Any:
@@ -494,10 +465,6 @@ def _worker(key: str, fields: Mapping[bytes, bytes], running: int, left_ms: int)
         failed=int(values.get("failed_job_count") or 0) if values else None,
         born_at=datetime.fromisoformat(values["birth"]) if values.get("birth") else None,
     )
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _text(value: Any) -> Any:

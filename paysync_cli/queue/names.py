@@ -9,6 +9,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from paysync_cli.payments.status import Priority
 
@@ -88,3 +89,8 @@ def registry_key(kind: str, queue: str) -> str:
 
 def job_key(job_id: str) -> str:
     return f"{PREFIX}:job:{job_id}"
+
+
+def now_text() -> str:
+    """This moment as RQ writes it into its hashes."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -122,7 +122,7 @@ return taken
 # how)... `how` is finished (kept in the registry) or gone (no trace). A job counts only if it still was ours: its
 # removal from the started registry says so. Then the oldest finished jobs go until `keep` are left in all three
 # queues together, at most a few hundred at a time. Returns how many were still ours.
-FINISH = """
+_FINISH_JOBS = """
 local prefix, worker, stamp, ttl, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local queues = {ARGV[7], ARGV[8], ARGV[9]}
 local time = redis.call('TIME')
@@ -213,7 +213,7 @@ local function trim(prefix, kind, queues, keep, most)
 end
 """
 
-FINISH = _TRIM_LOOP + FINISH + "trim(prefix, 'finished', queues, keep, 500)\nreturn ours\n"
+FINISH = _TRIM_LOOP + _FINISH_JOBS + "trim(prefix, 'finished', queues, keep, 500)\nreturn ours\n"
 
 # ARGV: prefix, kind, keep, the most to remove, high, medium, low. Returns how many went.
 TRIM = _TRIM_LOOP + "return trim(ARGV[1], ARGV[2], {ARGV[5], ARGV[6], ARGV[7]}, tonumber(ARGV[3]), tonumber(ARGV[4]))\n"
@@ -286,6 +286,21 @@ while removed < most do
   removed = removed + 1
 end
 return removed
+"""
+
+# ARGV: prefix, queue, job id. Removes the job's executions, found by the started registry itself: it is bounded by
+# what the workers run, and the job's own index expires before an outage ends.
+FORGET = """
+local prefix, queue, id = ARGV[1], ARGV[2], ARGV[3]
+local wip = prefix .. ':wip:' .. queue
+for _, member in ipairs(redis.call('ZRANGE', wip, 0, -1)) do
+  if string.sub(member, 1, #id + 1) == id .. ':' then
+    redis.call('ZREM', wip, member)
+    redis.call('DEL', prefix .. ':execution:' .. member)
+  end
+end
+redis.call('DEL', prefix .. ':executions:' .. id)
+return 0
 """
 
 # ARGV: prefix, worker, worker ttl, lease seconds, timestamp, then (queue, id, execution)... Renews the worker's beat

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -40,6 +39,7 @@ from paysync_cli.queue.names import (
     WORKER_CONCURRENCY,
     Ended,
     JobName,
+    now_text,
     parse_job,
 )
 
@@ -282,7 +282,7 @@ class ConcurrentWorker(BaseWorker):
 
     async def _claim(self, free: int) -> list[Claimed]:
         executions = [uuid4().hex for _n in range(min(free, STEP))]
-        arguments: list[Any] = [PREFIX, self.name, _stamp(), LEASE_S, len(executions), *QUEUE_NAMES, *executions]
+        arguments: list[Any] = [PREFIX, self.name, now_text(), LEASE_S, len(executions), *QUEUE_NAMES, *executions]
         jobs = []
         for queue, job_id, execution, data in await self._claim_script(args=arguments):
             name = parse_job(job_id.decode(errors="replace"), data)
@@ -361,7 +361,7 @@ class ConcurrentWorker(BaseWorker):
 
     def _finish_arguments(self, endings: Sequence[tuple[Claimed, Ended]]) -> list[Any]:
         worked = sum(time.monotonic() - job.since for job, _ended in endings)
-        arguments: list[Any] = [PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, round(worked, 6)]
+        arguments: list[Any] = [PREFIX, self.name, now_text(), FINISHED_TTL_S, self._keep_finished, round(worked, 6)]
         arguments += QUEUE_NAMES
         for job, ended in endings:
             arguments += [job.queue, job.name.id, job.execution, ended.how]
@@ -381,13 +381,13 @@ class ConcurrentWorker(BaseWorker):
                       extra={"event_name": "job_dropped", "job_id": job_id.decode(errors="replace"),
                              "queue": queue})  # fmt: skip
             finish = self.connection.register_script(scripts.FINISH)
-            finish(args=[PREFIX, self.name, _stamp(), FINISHED_TTL_S, self._keep_finished, 0, *QUEUE_NAMES,
+            finish(args=[PREFIX, self.name, now_text(), FINISHED_TTL_S, self._keep_finished, 0, *QUEUE_NAMES,
                          queue, job_id, execution, "gone"])  # fmt: skip
 
     # -- beside the jobs ----------------------------------------------------------------------------------------
 
     async def _beat_once(self) -> None:
-        arguments: list[Any] = [PREFIX, self.name, WORKER_TTL_S, LEASE_S, _stamp()]
+        arguments: list[Any] = [PREFIX, self.name, WORKER_TTL_S, LEASE_S, now_text()]
         for job in (*self._running, *(job for job, _ended in self._endings)):
             arguments += [job.queue, job.name.id, job.execution]
         if not await self._beat_script(args=arguments):
@@ -558,7 +558,3 @@ def _no_async_retry() -> Any:
     from redis.asyncio.retry import Retry as AsyncRetry
 
     return AsyncRetry(NoBackoff(), 0)
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

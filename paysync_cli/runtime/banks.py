@@ -122,17 +122,14 @@ class Banks(Stores):
 
         now = self.clock.now()
         with self.store.read() as tx:
-            states = [one for one in banks.states(tx) if (one.bank, one.environment) == (bank.name, bank.environment)]
-        for state in states:
-            if state.closed(now) == "paused":
-                until = _(" until {at}").format(at=state.paused_until.isoformat()) if state.paused_until else ""
-                raise TryLater(
-                    _("Bank {bank} is paused{until} by {who}.").format(
-                        bank=bank.name, until=until, who=state.paused_by
-                    ),
-                    hint=_("Run: paysync resume {bank}").format(bank=bank.name),
-                    code="paused",
-                )
+            state = banks.state(tx, bank.name, bank.environment)
+        if state is not None and state.closed(now) == "paused":
+            until = _(" until {at}").format(at=state.paused_until.isoformat()) if state.paused_until else ""
+            raise TryLater(
+                _("Bank {bank} is paused{until} by {who}.").format(bank=bank.name, until=until, who=state.paused_by),
+                hint=_("Run: paysync resume {bank}").format(bank=bank.name),
+                code="paused",
+            )
 
     def open_banks(self, *, many: bool, waits: bool = False) -> dict[str, OpenBank]:
         return {name: self.open_bank(bank, many=many, waits=waits) for name, bank in self.settings.banks.items()}

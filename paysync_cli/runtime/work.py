@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from paysync_cli.services.courier import Alerting
     from paysync_cli.services.dispatch import DispatchReport
     from paysync_cli.services.engine import Engine, LeftBehind, OpenBank
-    from paysync_cli.services.gate import Fair, Gate
+    from paysync_cli.services.gate import Gate
+    from paysync_cli.services.slots import Fair
     from paysync_cli.services.stopped import Stopped
     from paysync_cli.services.worker import Dispatching, Leading
 

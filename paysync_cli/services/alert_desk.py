@@ -53,7 +53,8 @@ def send_test(
     tried = []
     for address in addresses:
         (sent,) = post(address, [Note(title, text, "info")])
-        tried.append(Tried(address, sent.ok, None if sent.cause is None else quoted(redact(sent.cause), 300)))
+        cause = None if sent.cause is None else quoted(redact(sent.cause), alert_messages.ERROR_LIMIT)
+        tried.append(Tried(address, sent.ok, cause))
     return tried
 
 

@@ -59,13 +59,16 @@ def due(rows: Sequence[Alert], *, waits: bool) -> Iterator[tuple[NewMessage, Seq
 
 
 def _together(rows: Sequence[Alert], event: Event) -> NewMessage:
-    """One message of all of them. Of a state, `count` is its own figure when it came once, else how often it came."""
+    """One message of all of them."""
     newest = rows[-1]
-    state = newest.kind in STATES
-    count = sum(one.count for one in rows) if not state else newest.count if _is_one(rows, event) else len(rows)
     since = min(one.first_at for one in rows)
-    return NewMessage(newest.kind, newest.bank, event, count, newest.detail, since, newest.recovered_at)
+    return NewMessage(newest.kind, newest.bank, event, _count(rows, event), newest.detail, since, newest.recovered_at)
 
 
-def _is_one(rows: Sequence[Alert], event: Event) -> bool:
-    return len(rows) == 1 and event is not Event.PASSED
+def _count(rows: Sequence[Alert], event: Event) -> int:
+    """How many it is about: of a state its own figure when it came once and stood, else how often it came."""
+    if rows[-1].kind not in STATES:
+        return sum(one.count for one in rows)
+    if len(rows) == 1 and event is not Event.PASSED:
+        return rows[-1].count
+    return len(rows)

@@ -14,7 +14,7 @@ from paysync_cli.services.gate import Limits
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, qrs
 from paysync_cli.store.banks import BankState
-from paysync_cli.store.database import Database
+from paysync_cli.store.database import Database, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Tested:
 def look(store: Database, gate: BankGate | None, configured: Sequence[Configured], now: datetime) -> list[BankReport]:
     """Every configured bank, from one snapshot of SQL, with its breaker when Redis is at hand."""
     with store.read() as tx:
-        states = {(state.bank, state.environment): state for state in bank_rows.states(tx)}
+        states = _states(tx)
         counts, due = qrs.overview(tx), qrs.count_due(tx, now)
         reports = []
         for one in configured:
@@ -79,7 +79,7 @@ def look(store: Database, gate: BankGate | None, configured: Sequence[Configured
                     base_url=one.base_url,
                     closed=state.closed(now) if state else None,
                     state=state,
-                    limits=_limits(one.limits, state),
+                    limits=one.limits.under(state),
                     settings_limits=one.limits,
                     breaker=None,
                     open_qrs=sum(n for bank, plan, _status, n in counts if bank == one.name and plan != PlanState.DONE),
@@ -127,7 +127,7 @@ def resume(store: Database, banks: Sequence[Configured], *, now: datetime, who: 
     """End the pause of those that are paused; their names."""
     resumed = []
     with store.write() as tx:
-        states = {(state.bank, state.environment): state for state in bank_rows.states(tx)}
+        states = _states(tx)
         for bank in banks:
             state = states.get((bank.name, bank.limits.environment))
             if state is not None and state.paused_at is not None:
@@ -153,7 +153,7 @@ def limit(
     """Set or reset the operator's limits; what holds now. What is not given stays as it is."""
     environment = bank.limits.environment
     with store.write() as tx:
-        before = next((s for s in bank_rows.states(tx) if (s.bank, s.environment) == (bank.name, environment)), None)
+        before = bank.limits.under(_states(tx).get((bank.name, environment)))
         values: dict[str, float | int | None] = {}
         if reset:
             values = {"rate_per_s": None, "concurrency": None}
@@ -162,10 +162,10 @@ def limit(
         if concurrency is not None:
             values["concurrency"] = concurrency
         bank_rows.change(tx, bank.name, environment, **values)
-        after = next(s for s in bank_rows.states(tx) if (s.bank, s.environment) == (bank.name, environment))
-        detail = {"before": _plain(_limits(bank.limits, before)), "after": _plain(_limits(bank.limits, after))}
+        after = bank.limits.under(_states(tx)[bank.name, environment])
+        detail = {"before": _plain(before), "after": _plain(after)}
         history.record_action(tx, at=now, who=who, action="limit", what=bank.name, detail=detail)
-    return _limits(bank.limits, after)
+    return after
 
 
 async def test(name: str, ping: Callable[[], Awaitable[object]], timer: Callable[[], float]) -> Tested:
@@ -186,10 +186,9 @@ def _with_breaker(report: BankReport, gate: BankGate | None) -> BankReport:
     return replace(report, breaker=breaker, closed=closed)
 
 
-def _limits(own: Limits, state: BankState | None) -> Limits:
-    if state is None:
-        return own
-    return Limits(own.environment, state.rate_per_s or own.rate_per_s, state.concurrency or own.concurrency)
+def _states(tx: Tx) -> dict[tuple[str, str], BankState]:
+    """What SQL says of each bank, by name and environment."""
+    return {(state.bank, state.environment): state for state in bank_rows.states(tx)}
 
 
 def _plain(limits: Limits) -> Mapping[str, float | int]:

@@ -128,9 +128,9 @@ def cleanup(
 def last_cleanup(store: Database, now: datetime) -> LastCleanup:
     """The last run that ended, and whoever runs one now."""
     with store.read() as tx:
-        run, lease = history.last_run(tx, NAME), leases.current(tx, NAME)
+        run, running = history.last_run(tx, NAME), leases.holder(tx, NAME, now)
     at, outcome, detail = run or (None, None, {})
-    return LastCleanup(at, outcome, detail, lease.owner if lease is not None and lease.until > now else None)
+    return LastCleanup(at, outcome, detail, running)
 
 
 def _locked(owner: str) -> TryLater:

@@ -10,7 +10,7 @@ from paysync_cli.language import _
 from paysync_cli.store.movements import Span
 
 TODAY, YESTERDAY = "today", "yesterday"
-FIRST_YEAR, LAST_YEAR = 2000, 2100
+FIRST_YEAR, LAST_YEAR = 2000, 2100  # of any day that a person types
 
 _ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 

@@ -19,7 +19,6 @@ from paysync_cli.store import qrs
 from paysync_cli.store.database import Database
 
 QUEUE_BOUND = 500  # jobs one queue holds at most; the rest waits in SQL
-BATCH_LIMIT = QUEUE_BOUND
 
 log = logging.getLogger("paysync.dispatch")
 
@@ -94,7 +93,7 @@ def _take(
         for priority in Priority:
             scopes = [scope for scope, of in due if of is priority]
             for left, scope in zip(range(len(scopes), 0, -1), scopes, strict=True):
-                share = min(room[priority] // left, BATCH_LIMIT, left_to[scope.bank])
+                share = min(room[priority] // left, left_to[scope.bank])
                 if share > 0:
                     rows = qrs.take_due(tx, scope.bank, scope.environment, priority, now, share)
                     room[priority] -= len(rows)

@@ -17,7 +17,8 @@ from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services.batching import GROUP_LIMIT, Batch
-from paysync_cli.services.gate import Closed, Fair, Gate, Room
+from paysync_cli.services.gate import Closed, Gate
+from paysync_cli.services.slots import Fair, Room
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sync import Asked, Judge, Recorded, ask, record_each
 from paysync_cli.services.telling import Counts, Teller, tell_attempt
@@ -40,7 +41,7 @@ log = logging.getLogger("paysync.checks")
 
 @dataclass(frozen=True)
 class OpenBank:
-    """A bank ready to be asked. `lists` says that it has a day list by payment day."""
+    """A bank ready to be asked: its adapter, the environment its credential is for, how often to ask."""
 
     bank: Bank
     environment: str

@@ -107,7 +107,7 @@ def _of_bank(qr: Qr, state: BankState | None, place: Place, now: datetime) -> It
         return
     if state.stopped_at is not None:
         yield Reason("credential_stopped", True, {"bank": qr.bank, "at": state.stopped_at, "reason": state.stop_reason})
-    if state.paused_at is not None and (state.paused_until is None or now < state.paused_until):
+    if state.paused(now):
         facts: dict[str, Fact] = {
             "bank": qr.bank,
             "at": state.paused_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paysync_cli.errors import InputError
@@ -95,7 +95,7 @@ def list_failed(
             break
     more, found = len(found) > limit, found[:limit]
     rows = rows_of(store, found)
-    items = [FailedItem(job, rows.get(job.name.qr) if job.name is not None else None) for job in found]
+    items = [FailedItem(job, row_of(job, rows)) for job in found]
     return FailedReport(items, total, _write_token(found[-1].place) if more else None)
 
 
@@ -109,7 +109,7 @@ def group_failed(store: Database, failed: FailedJobs, wanted: Filter, *, total: 
     ordered = sorted(groups.by_error.values(), key=lambda group: group.jobs, reverse=True)
     rows = rows_of(store, [group.last for group in ordered])
     for group in ordered:
-        group.qr = rows.get(group.last.name.qr) if group.last.name is not None else None
+        group.qr = row_of(group.last, rows)
     return GroupsReport(ordered, sum(group.jobs for group in ordered), total)
 
 
@@ -151,6 +151,11 @@ def rows_of(store: Database, jobs: Sequence[FailedJob]) -> dict[int, Qr]:
         return {}
     with store.read() as tx:
         return qrs.load(tx, ids)
+
+
+def row_of(job: FailedJob, rows: Mapping[int, Qr]) -> Qr | None:
+    """The row that the job names; None when it is none of these."""
+    return rows.get(job.name.qr) if job.name is not None else None
 
 
 def error_line(reason: str) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,6 +21,7 @@ from paysync_cli.errors import DatabaseUnavailable, RedisUnavailable
 from paysync_cli.payments.qr import Answer, Ask, PaidDay
 from paysync_cli.queue.gate import BankGate, BreakerSeen, Kept, Left, Verdict, Wish, Word
 from paysync_cli.services.batching import Batch
+from paysync_cli.services.slots import Room
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store.alerts import AlertKind, begin_state
 from paysync_cli.store.banks import BankState
@@ -31,7 +31,7 @@ from paysync_cli.store.database import Database
 FRESH_S = 1.0
 PASS_EVERY_S = 0.01
 WAIT_AT_MOST_S = 10.0
-KEEP_THRICE = 3  # how often a place is renewed within its lease: two renewals may fail
+RENEWALS = 3  # of a place within its lease: two may fail
 GONE_AFTER = 0.9  # of a lease without renewal the question is cut off: before anybody else can have its place
 ALLOWANCE_S = 2.0  # how much work of a bank may be dispatched ahead
 REDIS_WAIT_S = 0.5
@@ -47,6 +47,12 @@ class Limits:
     environment: str
     rate_per_s: float
     concurrency: int
+
+    def under(self, state: BankState | None) -> Limits:
+        """What holds: the operator's limits where there are some, else these."""
+        if state is None:
+            return self
+        return Limits(self.environment, state.rate_per_s or self.rate_per_s, state.concurrency or self.concurrency)
 
 
 class Desk:
@@ -73,10 +79,7 @@ class Desk:
 
     def limits(self, bank: str) -> Limits:
         """The operator's limits where there are some, else the settings' ones."""
-        own, state = self._limits[bank], self._states.get(bank)
-        if state is None:
-            return own
-        return Limits(own.environment, state.rate_per_s or own.rate_per_s, state.concurrency or own.concurrency)
+        return self._limits[bank].under(self._states.get(bank))
 
     def _is_ours(self, state: BankState) -> bool:
         own = self._limits.get(state.bank)
@@ -162,7 +165,7 @@ class Gate:
         self._keeper: asyncio.Task[None] | None = None
         self._untold: list[str] = []  # banks whose breaker opened, and SQL does not know it yet
         self.waiting = 0  # questions that wait for their turn, outside the slots
-        self.when_parked: Callable[[], None] = _nothing
+        self.when_parked: Callable[[], None] = lambda: None
 
     def question(self, bank: str) -> Question:
         """A place for one question, as `async with`. The body tells the Reaction whether there was a readable answer,
@@ -271,12 +274,12 @@ class Gate:
 
     async def _keep_places(self, lease_s: float) -> None:
         """While there are questions inside, renew their places. Redis away: they are cut off in time by themselves."""
-        wait_s = lease_s / KEEP_THRICE
+        wait_s = lease_s / RENEWALS
         while self._inside:
             await asyncio.sleep(wait_s)
             inside, asked_at = list(self._inside), asyncio.get_running_loop().time()
             kept = await self._through.submit(Stay(tuple(one.place for one in inside)))
-            wait_s = lease_s / KEEP_THRICE if kept is not None else REDIS_WAIT_S
+            wait_s = lease_s / RENEWALS if kept is not None else REDIS_WAIT_S
             for question in self._inside.intersection(inside) if kept is not None else ():  # some left meanwhile
                 question.renewed(self._ours_until(asked_at))
 
@@ -397,105 +400,3 @@ async def _answers(ping: Callable[[], Awaitable[object]]) -> bool:
     except Exception:  # any other word is an answer: the line is up
         return True
     return True
-
-
-class Fair:
-    """While several banks have work, none holds more than half of the worker's slots."""
-
-    def __init__(self, slots: int) -> None:
-        self._half = max(1, slots // 2)
-        self._held: dict[str, int] = defaultdict(int)
-        self._queue: list[asyncio.Future[None]] = []
-        self._contended = False
-        self.waiting = 0  # questions that wait for their bank's share, outside the slots
-        self.when_parked: Callable[[], None] = _nothing
-
-    def contend(self, contended: bool) -> None:
-        """Say whether more than one bank has work now."""
-        if contended is not self._contended:
-            self._contended = contended
-            self._look_again()
-
-    def share(self, bank: str) -> Share:
-        """A place among the bank's own, as `async with`."""
-        return Share(self, bank)
-
-    async def enter(self, bank: str) -> None:
-        if not self._has_room(bank):
-            self.waiting += 1
-            self.when_parked()
-            try:
-                while not self._has_room(bank):
-                    turn = asyncio.get_running_loop().create_future()
-                    self._queue.append(turn)
-                    await turn
-            finally:
-                self.waiting -= 1
-        self._held[bank] += 1
-
-    def leave(self, bank: str) -> None:
-        self._held[bank] -= 1
-        if self._queue:
-            self._look_again()
-
-    def _has_room(self, bank: str) -> bool:
-        return not self._contended or self._held[bank] < self._half
-
-    def _look_again(self) -> None:
-        queue, self._queue = self._queue, []
-        for turn in queue:
-            if not turn.done():
-                turn.set_result(None)
-
-
-class Share:
-    """One question's place among its bank's own."""
-
-    __slots__ = ("_bank", "_fair")
-
-    def __init__(self, fair: Fair, bank: str) -> None:
-        self._fair, self._bank = fair, bank
-
-    async def __aenter__(self) -> None:
-        await self._fair.enter(self._bank)
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._fair.leave(self._bank)
-
-
-class Room:
-    """Who may go for a place at a bank: as many as have a slot now or soon, first come, first served.
-
-    A place that waits for its slot is one that no other worker can have.
-    """
-
-    def __init__(self, slots: float = math.inf, ahead: Callable[[], int] = lambda: 0) -> None:
-        self._slots, self._ahead = slots, ahead
-        self._inside = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self) -> None:
-        if not self._queue and self._inside < self._slots + self._ahead():
-            self._inside += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                self.leave()  # it was let in at this very moment
-            raise
-
-    def leave(self) -> None:
-        self._inside -= 1
-        limit = self._slots + self._ahead()
-        while self._queue and self._inside < limit:
-            turn = self._queue.popleft()
-            if not turn.done():
-                self._inside += 1
-                turn.set_result(None)
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

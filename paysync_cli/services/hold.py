@@ -12,7 +12,7 @@ from paysync_cli.errors import NotFound
 from paysync_cli.payments.qr import Plan, Qr
 from paysync_cli.payments.schedule import open_state
 from paysync_cli.payments.status import PlanState
-from paysync_cli.services.inspect import the_one
+from paysync_cli.services.inspect import look_for
 from paysync_cli.store import history, qrs
 from paysync_cli.store.database import Database, Tx
 
@@ -92,16 +92,9 @@ def release(store: Database, which: Which, *, reason: str | None, who: str, now:
 
 def _each(store: Database, which: Which, act: Callable[[Tx, Qr], Item]) -> HoldReport:
     with store.write() as tx:
-        named = {qr_id: _look_for(tx, qr_id, which) for qr_id in dict.fromkeys(which.qr_ids)}
+        named = {qr_id: look_for(tx, qr_id, which.bank, which.environment) for qr_id in dict.fromkeys(which.qr_ids)}
         locked = qrs.load(tx, [found.id for found in named.values() if isinstance(found, Qr)], lock=True)
         return HoldReport(tuple(_outcome(tx, qr_id, found, locked, act) for qr_id, found in named.items()))
-
-
-def _look_for(tx: Tx, qr_id: str, which: Which) -> Qr | NotFound:
-    try:
-        return the_one(tx, qr_id, which.bank, which.environment)
-    except NotFound as error:
-        return error
 
 
 def _outcome(

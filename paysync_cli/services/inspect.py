@@ -74,6 +74,14 @@ def the_one(tx: Tx, qr_id: str, bank: str | None = None, environment: str | None
     return found[0]
 
 
+def look_for(tx: Tx, qr_id: str, bank: str | None = None, environment: str | None = None) -> Qr | NotFound:
+    """As `the_one`; that nobody knows it comes back as a value, for whoever named several."""
+    try:
+        return the_one(tx, qr_id, bank, environment)
+    except NotFound as error:
+        return error
+
+
 def _unknown(tx: Tx, qr_id: str, bank: str | None, environment: str | None) -> NotFound:
     near = _alike(tx, qr_id, bank)
     if near:

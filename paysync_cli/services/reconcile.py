@@ -16,7 +16,7 @@ from enum import StrEnum
 from paysync_cli.banks.base import ListsPayments
 from paysync_cli.errors import UsageError
 from paysync_cli.language import _
-from paysync_cli.payments.decision import fingerprint
+from paysync_cli.payments.decision import fingerprint, name_of_unbookable, to_movement
 from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Movement, PaidDay, Payment, Qr, UnreadablePayment
 from paysync_cli.payments.status import Status
@@ -292,24 +292,16 @@ def _judge(payment: Payment, qr: Qr | None, booked: Movement | None) -> Differen
     transaction = payment.bank_transaction_id
     status = qr.status if qr is not None else None
     try:
-        listed = _as_movement(payment)
+        listed = to_movement(payment)
     except MoneyError as error:
-        news = transaction.strip() or fingerprint(payment.raw)
         return Difference(
-            Kind.UNREADABLE, payment.qr_id, transaction, status=status, problem=error.problem, news=news
+            Kind.UNREADABLE, payment.qr_id, transaction, status=status, problem=error.problem,
+            news=name_of_unbookable(payment),
         )  # fmt: skip
     if booked is not None and (booked.amount, booked.currency) == (listed.amount, listed.currency):
         return booked
     kind = Kind.DIFFERING if booked is not None else Kind.UNKNOWN if qr is None else Kind.MISSING_HERE
     return Difference(kind, payment.qr_id, transaction, listed, booked, status, news=transaction)
-
-
-def _as_movement(payment: Payment) -> Movement:
-    """What would be booked. Raises MoneyError."""
-    if not payment.bank_transaction_id.strip():
-        raise MoneyError("no_transaction_id")
-    amount = to_minor(payment.amount, payment.currency)
-    return Movement(payment.bank_transaction_id, amount, payment.currency, payment.paid_at, payment.payer)
 
 
 def _unreadable(element: UnreadablePayment, known: Mapping[str, Qr]) -> Difference:

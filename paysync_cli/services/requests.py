@@ -19,6 +19,7 @@ from paysync_cli.errors import Fault, InputError
 from paysync_cli.language import _, ngettext
 from paysync_cli.payments.money import CURRENCIES, MoneyError, minor_digits, parse_amount
 from paysync_cli.payments.status import Priority
+from paysync_cli.services.days import FIRST_YEAR, LAST_YEAR
 from paysync_cli.services.register import Request, Wish
 from paysync_cli.settings.durations import parse_duration
 
@@ -28,7 +29,6 @@ MAX_ACCOUNT_CHARS = 64
 MAX_MORE_CHECKS = 1_000
 ISSUED_AHEAD = timedelta(minutes=5)  # clocks of two machines differ
 ASK_AHEAD = timedelta(days=366)  # a QR planned later than this is as good as forgotten
-FIRST_YEAR, LAST_YEAR = 2000, 2100
 
 _SHOWN_CHARS = 80
 _END_OF_DAY = time(23, 59, 59)

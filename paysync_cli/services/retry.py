@@ -17,10 +17,10 @@ from paysync_cli.payments.schedule import PRIORITY_OF
 from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.failed import FailedJob, FailedJobs, Place
 from paysync_cli.queue.names import JobName
-from paysync_cli.services.failed import Filter, count_matching, error_line, matching
-from paysync_cli.services.inspect import the_one
+from paysync_cli.services.failed import Filter, count_matching, error_line, matching, row_of
+from paysync_cli.services.inspect import look_for
 from paysync_cli.store import history, qrs
-from paysync_cli.store.database import Database, Tx
+from paysync_cli.store.database import Database
 
 KEPT_ITEMS = 1_000  # of a bulk retry: those that were not simply retried
 
@@ -115,7 +115,7 @@ def retry_named(store: Database, failed: FailedJobs, which: Which, deed: Deed, *
     jobs: dict[int, list[JobName]] = {}
     with store.read() as tx:
         for qr_id in dict.fromkeys(which.qr_ids):
-            known[qr_id] = found = _look_for(tx, qr_id, which.bank)
+            known[qr_id] = found = look_for(tx, qr_id, which.bank)
             if isinstance(found, Qr):
                 jobs[found.id] = [JobName(found.id, seq) for seq in {found.plan.seq, *history.asked_seqs(tx, found.id)}]
     kept = failed.named([name for names in jobs.values() for name in names])
@@ -128,13 +128,6 @@ def retry_named(store: Database, failed: FailedJobs, which: Which, deed: Deed, *
         mine = [item for item in done if item.qr is not None and item.qr.id == found.id]
         report.add(mine or [Item(qr_id, Outcome.NOT_FAILED, found)], whole=True)
     return report
-
-
-def _look_for(tx: Tx, qr_id: str, bank: str | None) -> Qr | NotFound:
-    try:
-        return the_one(tx, qr_id, bank)
-    except NotFound as error:
-        return error
 
 
 # -- all
@@ -223,7 +216,7 @@ def _judge(jobs: Sequence[FailedJob], rows: Mapping[int, Qr], now: datetime, pla
     """The outcome of each job; `plans` gets the new plan of each row that needs one."""
     items = []
     for job in jobs:
-        qr = rows.get(job.name.qr) if job.name is not None else None
+        qr = row_of(job, rows)
         if qr is None:
             items.append(Item(None, Outcome.NO_ROW, None, job.id, job.reason))
             continue

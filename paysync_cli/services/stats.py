@@ -182,14 +182,14 @@ def gather_stats(
 
 def _books(tx: Tx, now: datetime, configured: Iterable[str], bank: str | None, limits: Mapping[str, Limits]) -> Books:
     ok, failed = history.count_checks(tx, now - DAY, bank)
-    lease, run = leases.current(tx, leases.LEADER), history.last_run(tx, "cleanup")
+    run = history.last_run(tx, "cleanup")
     return Books(
         banks=_banks(tx, now, configured, bank, limits),
         checks_ok=ok,
         checks_failed=failed,
         checks_per_minute=sum(history.count_checks(tx, now - RATE_WINDOW, bank)) / (RATE_WINDOW / timedelta(minutes=1)),
         reviews_open=history.count_open_reviews(tx, bank),
-        leader=lease.owner if lease is not None and lease.until > now else None,
+        leader=leases.holder(tx, leases.LEADER, now),
         last_cleanup=CleanupSeen(*run) if run is not None else None,
         alerts=_undelivered(tx),
     )
@@ -207,7 +207,8 @@ def _banks(
     waiting, oldest, swept = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now), banks.last_sweeps(tx)
     states = banks.states(tx)
     closed = {state.bank: state for state in states if state.closed(now)}
-    rates = {name: _rate(name, its, states) for name, its in limits.items()}
+    own = {(state.bank, state.environment): state for state in states}
+    rates = {name: its.under(own.get((name, its.environment))).rate_per_s for name, its in limits.items()}
     names = {name for name, _state, _status, _n in rows} | set(configured) | set(closed)
     return [
         BankFigures(
@@ -222,12 +223,6 @@ def _banks(
         )
         for name in sorted(names if bank is None else names & {bank})
     ]
-
-
-def _rate(name: str, limits: Limits, states: Iterable[banks.BankState]) -> float:
-    """What the operator allows, else what the settings do."""
-    own = next((state for state in states if (state.bank, state.environment) == (name, limits.environment)), None)
-    return (own.rate_per_s if own else None) or limits.rate_per_s
 
 
 def _with_breakers(books: Books, queue: QueueClient) -> Books:

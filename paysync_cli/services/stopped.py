@@ -42,9 +42,6 @@ class Stopped:
         """Why each stopped bank is stopped, as far as known; `refresh` keeps it young."""
         return self._known | self._unwritten
 
-    def names(self) -> frozenset[str]:
-        return frozenset(self.reasons)
-
     def refresh(self) -> None:
         """Read SQL again when what is known is older than a second. Blocks; without SQL what was known stays."""
         if time.monotonic() - self._read_at < FRESH_S:

@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from paysync_cli.payments.money import MoneyError, to_minor
 from paysync_cli.payments.qr import Answer, Movement, PaidDay, Payment, Qr, UnreadablePayment
 from paysync_cli.payments.status import BankStatus, ReviewReason
 from paysync_cli.services.adapter_bugs import note_bug
+from paysync_cli.services.days import span_of
 from paysync_cli.services.engine import OpenBank
 from paysync_cli.services.storable import storable_day
 from paysync_cli.services.sync import Asked, Judge, Witness, record
@@ -259,14 +260,9 @@ def book_day(
 
     With `lease` nothing is written once it is lost.
     """
-    by_qr: dict[str, list[Payment]] = defaultdict(list)
-    for payment in paid.payments:
-        by_qr[payment.qr_id].append(payment)
-    unreadable: dict[str, list[UnreadablePayment]] = defaultdict(list)
-    for element in paid.unreadable:
-        unreadable[element.qr_id or ""].append(element)
+    told = _by_qr(paid)
     booked = reviews = unwritten = 0
-    left = sorted({*by_qr, *unreadable})
+    left = sorted(told)
     while left:
         strangers: list[str] = []
         for some in _groups(left):
@@ -274,7 +270,7 @@ def book_day(
             news = [
                 Asked(qr.id, NOBODYS_SEQ, paid.sent_at, 0, answer)
                 for qr_id, qr in known.items()
-                if (answer := _news_of(by_qr[qr_id], unreadable[qr_id], movements.get(qr.id, ()), paid.sent_at))
+                if (answer := _news_of(*told[qr_id], movements.get(qr.id, ()), paid.sent_at))
             ]
             recorded = record(store, news, judge, lease=lease, witness=witness)
             booked += sum(len(one.booked) for one in recorded)
@@ -283,13 +279,26 @@ def book_day(
             strangers += (qr_id for qr_id in some if qr_id not in known)
         left = []
         for some in _groups(strangers):
-            told = {qr_id: (by_qr[qr_id], unreadable[qr_id]) for qr_id in some}
-            kept = _keep_patiently(store, bank, environment, told, judge, lease)
+            kept = _keep_patiently(store, bank, environment, {qr_id: told[qr_id] for qr_id in some}, judge, lease)
             reviews += kept.opened
             unwritten += kept.unwritten
             left += sorted(kept.registered)
-    complete = paid.complete and not unwritten and paid.sent_at >= _end(day, zone) + margin
+    complete = paid.complete and not unwritten and paid.sent_at >= span_of(day, zone).end + margin
     return DaySwept(day, len(paid.payments), booked, reviews, complete)
+
+
+Told = Mapping[str, tuple[Sequence[Payment], Sequence[UnreadablePayment]]]
+"""What the list tells of each QR: payments, and elements that cannot be read."""
+
+
+def _by_qr(paid: PaidDay) -> Told:
+    """What is told of no QR in particular stands under the empty id."""
+    told: dict[str, tuple[list[Payment], list[UnreadablePayment]]] = defaultdict(lambda: ([], []))
+    for payment in paid.payments:
+        told[payment.qr_id][0].append(payment)
+    for element in paid.unreadable:
+        told[element.qr_id or ""][1].append(element)
+    return told
 
 
 def _groups(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -324,10 +333,6 @@ def _key(payment: Payment) -> tuple[str, int, str] | None:
         return None
 
 
-Strangers = Mapping[str, tuple[Sequence[Payment], Sequence[UnreadablePayment]]]
-"""For QRs that nobody registered what the list tells of each."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """How many reviews are new, and the QRs that were registered meanwhile: theirs must be booked."""
@@ -338,7 +343,7 @@ class _Kept:
 
 
 def _keep_patiently(
-    store: Database, bank: str, environment: str, strangers: Strangers, judge: Judge, lease: Lease | None
+    store: Database, bank: str, environment: str, strangers: Told, judge: Judge, lease: Lease | None
 ) -> _Kept:
     """As `_keep_strays`; one that cannot be written is found by halving, and hides no other."""
     try:
@@ -360,7 +365,7 @@ def _keep_patiently(
 
 
 def _keep_strays(
-    store: Database, bank: str, environment: str, strangers: Strangers, judge: Judge, lease: Lease | None
+    store: Database, bank: str, environment: str, strangers: Told, judge: Judge, lease: Lease | None
 ) -> _Kept:
     """Payments of QRs nobody registered are no movements: each is kept whole in its review."""
     opened: list[str] = []
@@ -415,10 +420,6 @@ def payment_from_detail(qr_id: str, detail: Mapping[str, str]) -> Payment:
     )
 
 
-def _end(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), tzinfo=zone)
-
-
 def _remember(
     store: Database,
     bank: str,
@@ -460,7 +461,7 @@ def _judge_days(
     if reached is None:
         return
     missing = reached + timedelta(days=1)
-    late = now - _end(missing, zone) >= DAY_PATIENCE
+    late = now - span_of(missing, zone).end >= DAY_PATIENCE
     if reached != before or not late:
         end_state(tx, AlertKind.DAY_INCOMPLETE, bank, now)
     if late:

@@ -45,8 +45,8 @@ log = logging.getLogger("paysync.sync")
 class Failure:
     """Why there is no answer.
 
-    `kind` says what it costs: `attempt` (one of three), `check` (one of twenty), `wait` (nothing). `sent` is False
-    when the bank was not asked at all.
+    `kind` says what it costs: `attempt` (one of the check's), `check` (one of the budget), `wait` (nothing). `sent` is
+    False when the bank was not asked at all.
     """
 
     kind: str
@@ -183,7 +183,7 @@ def record(
 def record_each(
     store: Database, group: Sequence[Asked], judge: Judge, *, lease: Lease | None = None, witness: Witness | None = None
 ) -> list[Recorded | DatabaseUnavailable]:
-    """The same, with an error in the place of what cannot be written now.
+    """As `record`, with an error in the place of what cannot be written now.
 
     What another session keeps locked is found by halving too, so that only this waits for it.
     """
@@ -293,7 +293,7 @@ class _Sheet:
 
 
 def record_in(tx: Tx, group: Sequence[Asked], judge: Judge) -> list[Recorded]:
-    """The same inside a transaction of the caller's."""
+    """`record` inside a transaction of the caller's."""
     rows = qrs.load(tx, (asked.qr for asked in group), lock=True)
     booked = ledger.of(tx, rows)
     sheet = _Sheet([], [], [], [], [], _owners(tx, _new_transactions(rows, booked, group)))

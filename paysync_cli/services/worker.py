@@ -1,5 +1,4 @@
-"""What a worker does beside its checks: dispatching, leading (the janitor, the day-list sweep,
-the daily cleanup)."""
+"""What a worker does beside its checks: dispatch, probes; as the leader the janitor, the sweep, the daily cleanup."""
 
 from __future__ import annotations
 
@@ -18,8 +17,9 @@ from paysync_cli.payments.schedule import Rhythm
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.services.dispatch import DispatchReport, Scope, dispatch
 from paysync_cli.services.engine import OpenBank
-from paysync_cli.services.gate import Fair, Gate
+from paysync_cli.services.gate import Gate
 from paysync_cli.services.janitor import PATIENCE_S, recover
+from paysync_cli.services.slots import Fair
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.services.sweep import BankSwept, sweep
 from paysync_cli.services.sync import Judge, question
@@ -59,16 +59,13 @@ class Dispatching:
 
     async def run(self) -> float:
         """One round; the seconds until the next one."""
-        report = await asyncio.to_thread(self._dispatch)
+        report = await asyncio.to_thread(self.once)
         if self._fair is not None:
             self._fair.contend(report.busy > 1)
         return self._wait_s(report)
 
     def once(self) -> DispatchReport:
-        """One round without an event loop."""
-        return self._dispatch()
-
-    def _dispatch(self) -> DispatchReport:
+        """What one round moves. Blocks."""
         self._stopped.refresh()
         allowed = self._gate.allowances([scope.bank for scope in self._scopes])
         scopes = [

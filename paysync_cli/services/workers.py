@@ -37,8 +37,7 @@ def look(store: Database, queue: QueueClient | None, clock: Clock) -> WorkersRep
     """The workers; none when the embedded Redis does not run. Raises RedisUnavailable, DatabaseUnavailable."""
     now = clock.now()
     with store.read() as tx:
-        lease = leases.current(tx, leases.LEADER)
-    leader = lease.owner if lease is not None and lease.until > now else None
+        leader = leases.holder(tx, leases.LEADER, now)
     return WorkersReport(queue.workers(gone=True) if queue is not None else [], leader)
 
 

@@ -289,8 +289,9 @@ BANK_KEYS: tuple[Key, ...] = tuple(
 
 # An adapter's keys that may be shown; every other one is taken for a secret.
 SHOWN_BANK_OPTIONS = frozenset(
-    ("username", "user", "merchant", "branch", "service", "scope", "client_id", "token_url", "token_auth")
-) | {"notice_username"}
+    ("username", "user", "merchant", "branch", "service", "scope", "client_id", "token_url", "token_auth",
+     "notice_username")
+)  # fmt: skip
 
 # Others that are nobody's misspelling, however near they come to a key that every bank has.
 USUAL_BANK_SECRETS = frozenset(("password", "aes_key", "api_key", "token", "client_secret"))

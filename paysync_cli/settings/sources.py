@@ -183,10 +183,7 @@ def _read_text(path: Path, findings: Findings, *, required: bool = False) -> str
     """
     try:
         return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        if required:
-            findings.fault(_("There is no settings file {path}.").format(path=path))
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         if required:
             findings.fault(_("There is no settings file {path}.").format(path=path))
     except UnicodeDecodeError:

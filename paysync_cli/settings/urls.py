@@ -27,7 +27,6 @@ class Parts:
     userinfo: str | None
     hosts: tuple[tuple[str, int | None], ...]  # (host, port); the host may be empty
     path: str  # without its leading slash
-    has_path: bool
     parameters: tuple[tuple[str, str], ...]
 
 
@@ -43,7 +42,7 @@ def split_url(url: str) -> Parts:
         raise ValueError(_("it holds a space or a line end: in a password a space is written %20."))
     _refuse_raw_characters(rest)
     place, _mark, query = rest.partition("?")
-    authority, slash, path = place.partition("/")
+    authority, _slash, path = place.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
     if _BAD_PERCENT.search(rest):
         raise ValueError(_("a raw % must be written %25."))
@@ -52,7 +51,6 @@ def split_url(url: str) -> Parts:
         userinfo=userinfo if at else None,
         hosts=tuple(_host_and_port(piece) for piece in hosts.split(",")),
         path=path,
-        has_path=bool(slash),
         parameters=tuple(_parameter(pair) for pair in query.split("&")) if query else (),
     )
 

@@ -13,10 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, and_, delete, exists, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.store.alerts import AlertKind
-from paysync_cli.store.database import Tx, rowcount, slices
+from paysync_cli.store.database import Tx, insert_into, rowcount, slices, storable
 from paysync_cli.store.tables import alert_channels, alert_deliveries, alert_messages, alerts
 
 ERROR_LIMIT = 300
@@ -163,7 +162,7 @@ def failed(tx: Tx, channel: str, error: str, now: datetime, wait: Sequence[timed
     kept = tx.execute(select(alert_channels.c.failures).where(alert_channels.c.channel == channel)).scalar() or 0
     failures = kept + 1
     at = now + wait[min(kept, len(wait) - 1)]
-    text = error.replace("\0", " ")[:ERROR_LIMIT]
+    text = storable(error, ERROR_LIMIT)
     _upsert(tx, alert_channels, ["channel"], channel=channel, failures=failures, next_try_at=at, error=text)
     return failures
 
@@ -203,6 +202,5 @@ def _message(row: Row[Any]) -> Message:
 
 
 def _upsert(tx: Tx, table: Any, key: list[str], **values: object) -> None:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     changed = {name: value for name, value in values.items() if name not in key}
-    tx.execute(dialect.insert(table).values(**values).on_conflict_do_update(index_elements=key, set_=changed))
+    tx.execute(insert_into(tx, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed))

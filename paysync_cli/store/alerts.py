@@ -13,9 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from paysync_cli.store.database import Tx, insert_unless_there, inserted, rowcount
+from paysync_cli.store.database import Tx, insert_into, insert_unless_there, inserted, rowcount, storable
 from paysync_cli.store.tables import alert_messages, alerts
 
 BUCKET_LIMIT = 128
@@ -73,14 +72,15 @@ class Alert:
 def raise_alert(tx: Tx, kind: AlertKind, bank: str, detail: str, now: datetime, *, bucket: str | None = None,
                 count: int = 1) -> None:  # fmt: skip
     """Raise an event, or count it in the one of the same bucket. Without `bucket`: one per bank and hour."""
-    statement = _dialect(tx).insert(alerts).values(
-        kind=kind.value, bank=bank, bucket=(bucket or hour(now))[:BUCKET_LIMIT], count=count, detail=_storable(detail),
+    kept = storable(detail, DETAIL_LIMIT)
+    statement = insert_into(tx, alerts).values(
+        kind=kind.value, bank=bank, bucket=(bucket or hour(now))[:BUCKET_LIMIT], count=count, detail=kept,
         first_at=now, last_at=now, standing=False, news=True,
     )  # fmt: skip
     tx.execute(
         statement.on_conflict_do_update(
             index_elements=[alerts.c.kind, alerts.c.bank, alerts.c.bucket],
-            set_={"count": alerts.c.count + count, "last_at": now, "detail": _storable(detail), "news": True},
+            set_={"count": alerts.c.count + count, "last_at": now, "detail": kept, "news": True},
         )
     )
 
@@ -89,7 +89,7 @@ def begin_state(tx: Tx, kind: AlertKind, bank: str, detail: str, now: datetime, 
                 count: int = 1) -> bool:  # fmt: skip
     """A state that lasts: whether it is new. One that stands already is left as it is."""
     statement = insert_unless_there(tx, alerts).values(
-        kind=kind.value, bank=bank, bucket=now.isoformat(), count=count, detail=_storable(detail),
+        kind=kind.value, bank=bank, bucket=now.isoformat(), count=count, detail=storable(detail, DETAIL_LIMIT),
         first_at=since or now, last_at=now, standing=True, news=True,
     )  # fmt: skip
     return inserted(tx, statement)
@@ -164,12 +164,3 @@ def _alert(row: Row[Any]) -> Alert:
         message=row.message,
         delivered_at=row.delivered_at,
     )
-
-
-def _dialect(tx: Tx) -> Any:
-    return postgresql if tx.dialect.name == "postgresql" else sqlite
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL keeps no NUL, and nobody reads more than a few lines."""
-    return text.replace("\0", " ")[:DETAIL_LIMIT]

@@ -1,4 +1,4 @@
-"""What SQL keeps per bank: how far its day lists are read."""
+"""What SQL keeps per bank: how far its day lists are read, and why it is asked less than the settings say, or not."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 
 from paysync_cli.payments.status import PlanState
 from paysync_cli.store import history
 from paysync_cli.store.alerts import AlertKind, begin_state, end_state
-from paysync_cli.store.database import Tx, insert_unless_there, rowcount
+from paysync_cli.store.database import Tx, insert_unless_there, rowcount, storable
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import banks, qrs
 
@@ -32,7 +32,7 @@ class Swept:
 
 
 def swept(tx: Tx, bank: str, environment: str) -> Swept:
-    row = tx.execute(select(banks).where(banks.c.bank == bank, banks.c.environment == environment)).first()
+    row = tx.execute(select(banks).where(_mine(bank, environment))).first()
     if row is None:
         return Swept(None, None)
     return _swept(row)
@@ -55,25 +55,24 @@ def record_sweep(
 ) -> None:  # fmt: skip
     """Remember a sweep and why it stopped; `day` (when not None) is the new high-water day and never falls back."""
     tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
-    mine = (banks.c.bank == bank) & (banks.c.environment == environment)
     proof = [held_by(lease)] if lease is not None else []
-    result = {"sweep_error": None, "sweep_ok_at": at} if error is None else {"sweep_error": _storable(error)}
-    tx.execute(update(banks).where(mine, *proof).values(swept_at=at, **result))
+    result: dict[str, Any] = {"sweep_error": None, "sweep_ok_at": at}
+    if error is not None:
+        result = {"sweep_error": storable(error, ERROR_LIMIT)}
+    tx.execute(update(banks).where(_mine(bank, environment), *proof).values(swept_at=at, **result))
     if day is not None:
         settle_day(tx, bank, environment, day, lease=lease)
 
 
 def settle_day(tx: Tx, bank: str, environment: str, day: date, *, lease: Lease | None = None) -> None:
     """All days up to this one are read complete. Never falls back."""
-    mine = (banks.c.bank == bank) & (banks.c.environment == environment)
     proof = [held_by(lease)] if lease is not None else []
     higher = banks.c.swept_day.is_(None) | (banks.c.swept_day < day.isoformat())
-    tx.execute(update(banks).where(mine, higher, *proof).values(swept_day=day.isoformat()))
+    tx.execute(update(banks).where(_mine(bank, environment), higher, *proof).values(swept_day=day.isoformat()))
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL keeps no NUL, and nobody reads more than a few lines."""
-    return text.replace("\0", " ")[:ERROR_LIMIT]
+def _mine(bank: str, environment: str) -> ColumnElement[bool]:
+    return (banks.c.bank == bank) & (banks.c.environment == environment)
 
 
 def lock_registration(tx: Tx, bank: str, environment: str) -> None:
@@ -142,7 +141,7 @@ def states(tx: Tx) -> list[BankState]:
 def change(tx: Tx, bank: str, environment: str, **values: object) -> None:
     """Set columns of the bank's row, which is made when there is none."""
     tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
-    tx.execute(update(banks).where(banks.c.bank == bank, banks.c.environment == environment).values(**values))
+    tx.execute(update(banks).where(_mine(bank, environment)).values(**values))
 
 
 def state(tx: Tx, bank: str, environment: str) -> BankState | None:
@@ -156,7 +155,7 @@ def stop_credential(tx: Tx, bank: str, environment: str, reason: str, now: datet
     It stays stopped, whatever becomes of the settings, until `unlock`.
     """
     tx.execute(insert_unless_there(tx, banks).values(bank=bank, environment=environment))
-    running = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_(None)
+    running = _mine(bank, environment) & banks.c.stopped_at.is_(None)
     if rowcount(tx.execute(update(banks).where(running).values(stopped_at=now, stop_reason=reason))) == 0:
         return False
     begin_state(tx, AlertKind.CREDENTIAL_STOPPED, bank, reason, now)
@@ -168,7 +167,7 @@ def unlock(tx: Tx, bank: str, environment: str, *, now: datetime, who: str, reas
     before = state(tx, bank, environment)
     if before is None or before.stopped_at is None:
         return None
-    stopped = (banks.c.bank == bank) & (banks.c.environment == environment) & banks.c.stopped_at.is_not(None)
+    stopped = _mine(bank, environment) & banks.c.stopped_at.is_not(None)
     if rowcount(tx.execute(update(banks).where(stopped).values(stopped_at=None, stop_reason=None))) == 0:
         return None
     end_state(tx, AlertKind.CREDENTIAL_STOPPED, bank, now)

@@ -1,4 +1,4 @@
-"""The database: opening it, its transactions, its errors in our words, its identity and its clock.
+"""The database: opening it, its transactions, its errors in our words, whether its schema fits.
 
 SQLite writes begin IMMEDIATE with a busy time-out, WAL and synchronous FULL; PostgreSQL locks the rows it decides on.
 """
@@ -343,6 +343,14 @@ def slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def insert_unless_there(tx: Tx, table: Any) -> Any:
     """`INSERT ... ON CONFLICT DO NOTHING` in the dialect at hand."""
-    if tx.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return insert_into(tx, table).on_conflict_do_nothing()
+
+
+def insert_into(tx: Tx, table: Any) -> Any:
+    """`INSERT` in the dialect at hand, to be told what to do on a conflict."""
+    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def storable(text: str, limit: int) -> str:
+    """Text from outside: PostgreSQL keeps no NUL, and nobody reads more than a few lines."""
+    return text.replace("\0", " ")[:limit]

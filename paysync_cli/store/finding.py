@@ -6,8 +6,6 @@ bytes on both databases (`store.columns`): what begins alike is a range.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,7 @@ from paysync_cli.payments.qr import Qr
 from paysync_cli.store.database import Tx
 from paysync_cli.store.qrs import from_row
 from paysync_cli.store.tables import movements, qrs
-from paysync_cli.store.tokens import LARGEST_ID
+from paysync_cli.store.tokens import LARGEST_ID, packed, unpacked
 
 STEP = 500  # rows read at once: one QR may stand there with many movements
 _LAST = "\U0010ffff"  # no text that begins so goes beyond it
@@ -116,12 +114,12 @@ def _rows(tx: Tx, way: _Way, keys: Sequence[Any] | None) -> Iterator[tuple[Qr, t
 
 
 def _write_token(way: int, keys: Sequence[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(["find", way, *keys]).encode()).decode().rstrip("=")
+    return packed(["find", way, *keys])
 
 
 def _read_token(token: str, ways: Sequence[_Way]) -> tuple[int, tuple[Any, ...]]:
     try:
-        made_for, way, *keys = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        made_for, way, *keys = unpacked(token)
         if made_for != "find" or type(way) is not int or not 0 <= way < len(ways):
             raise ValueError(token)
         kinds = [column.type.python_type for column in ways[way].order]

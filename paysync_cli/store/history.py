@@ -1,4 +1,6 @@
-"""What happened: checks, transitions, reviews, operators' actions, the last runs of recurring work."""
+"""What happened: checks, transitions, reviews, operators' actions, the last runs of recurring work, and a few facts
+about the database itself.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Text, cast, delete, exists, func, insert, literal_column, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.decision import ReviewNews
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.status import FINAL, ReviewReason, Status
-from paysync_cli.store.database import Tx, insert_unless_there, inserted, rowcount
+from paysync_cli.store.database import Tx, insert_into, insert_unless_there, inserted, rowcount
 from paysync_cli.store.tables import audit, checks, meta, movements, qrs, reviews, runs, transitions
 
 _INSERT_CHECK = insert(checks)  # built once: putting a statement together costs more than running it
@@ -297,9 +298,8 @@ def forget_checks(
 
 def record_run(tx: Tx, name: str, at: datetime, outcome: str, detail: Mapping[str, Any]) -> None:
     """Remember the last run of recurring work (cleanup, sweep)."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     values = {"at": at, "outcome": outcome, "detail": json.dumps(detail, default=str)}
-    statement = dialect.insert(runs).values(name=name, **values)
+    statement = insert_into(tx, runs).values(name=name, **values)
     tx.execute(statement.on_conflict_do_update(index_elements=[runs.c.name], set_=values))
 
 
@@ -315,8 +315,7 @@ def read_meta(tx: Tx, key: str) -> str | None:
 
 
 def write_meta(tx: Tx, key: str, value: str) -> None:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(meta).values(key=key, value=value)
+    statement = insert_into(tx, meta).values(key=key, value=value)
     tx.execute(statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": value}))
 
 

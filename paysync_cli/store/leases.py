@@ -45,11 +45,7 @@ def take(tx: Tx, name: str, owner: str, now: datetime, until: datetime) -> Lease
 
 def give_up(tx: Tx, lease: Lease, now: datetime) -> None:
     """Let the next one lead at once."""
-    tx.execute(
-        update(leases)
-        .where(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)
-        .values(until=now)
-    )
+    tx.execute(update(leases).where(*_same(lease)).values(until=now))
 
 
 def current(tx: Tx, name: str) -> Lease | None:
@@ -58,14 +54,22 @@ def current(tx: Tx, name: str) -> Lease | None:
     return None if row is None else Lease(row.name, row.owner, row.fence, row.until)
 
 
+def holder(tx: Tx, name: str, now: datetime) -> str | None:
+    """Who has it now."""
+    lease = current(tx, name)
+    return lease.owner if lease is not None and lease.until > now else None
+
+
 def still_held(tx: Tx, lease: Lease) -> bool:
     """Whether nobody took it over; nobody does before this transaction ends."""
-    query = select(leases.c.fence).where(
-        leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence
-    )
-    return tx.execute(query.with_for_update()).first() is not None
+    return tx.execute(select(leases.c.fence).where(*_same(lease)).with_for_update()).first() is not None
 
 
 def held_by(lease: Lease) -> ColumnElement[bool]:
     """The proof that a statement of the holder carries."""
-    return exists().where(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)
+    return exists().where(*_same(lease))
+
+
+def _same(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    """The row, as long as nobody took the lease over."""
+    return (leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.fence == lease.fence)

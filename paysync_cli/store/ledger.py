@@ -11,11 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from paysync_cli.payments.qr import Movement, Qr
 from paysync_cli.payments.status import Status
-from paysync_cli.store.database import Tx, insert_unless_there, slices
+from paysync_cli.store.database import Tx, insert_into, insert_unless_there, slices
 from paysync_cli.store.tables import accounts, movements, qrs, transitions
 
 LOCKS_AT_MOST = 100  # of one transaction; PostgreSQL's default has room for 6,400 of all transactions together
@@ -225,9 +224,8 @@ _ACCOUNT = (accounts.c.bank, accounts.c.environment, accounts.c.account, account
 
 
 def _credit(tx: Tx, key: tuple[str, str, str, str], amount: int, now: datetime) -> None:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     bank, environment, account, currency = key
-    statement = dialect.insert(accounts).values(
+    statement = insert_into(tx, accounts).values(
         bank=bank, environment=environment, account=account, currency=currency, balance_minor=amount, updated_at=now
     )
     tx.execute(

@@ -6,8 +6,6 @@ it relies on.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from paysync_cli.payments.status import PlanState, Priority, Status
 from paysync_cli.store.database import Tx, insert_unless_there, rowcount, slices
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import qrs
+from paysync_cli.store.tokens import packed, unpacked
 
 _PRIORITIES = list(Priority)
 _STATUSES = {status.value: status for status in Status}
@@ -121,17 +120,18 @@ def has_bank(tx: Tx, bank: str) -> bool:
 
 def banks_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
     """The bank of each of these rows."""
-    found: dict[int, str] = {}
-    for some in slices(sorted(set(ids))):
-        found |= {row.id: row.bank for row in tx.execute(select(qrs.c.id, qrs.c.bank).where(qrs.c.id.in_(some)))}
-    return found
+    return _column_of(tx, qrs.c.bank, ids)
 
 
 def qr_ids_of(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
     """The bank's QR id of each of these rows."""
+    return _column_of(tx, qrs.c.qr_id, ids)
+
+
+def _column_of(tx: Tx, column: Any, ids: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for some in slices(sorted(set(ids))):
-        found |= {row.id: row.qr_id for row in tx.execute(select(qrs.c.id, qrs.c.qr_id).where(qrs.c.id.in_(some)))}
+        found |= {row[0]: row[1] for row in tx.execute(select(qrs.c.id, column).where(qrs.c.id.in_(some)))}
     return found
 
 
@@ -498,12 +498,12 @@ def _sort_column(sort: str) -> tuple[Any, bool]:
 def _token(row: Row[Any], sort: str) -> str:
     value = row._mapping[_sort_column(sort)[0].name]
     text = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(json.dumps([sort, text, row.id]).encode()).decode().rstrip("=")
+    return packed([sort, text, row.id])
 
 
 def _parse_token(token: str, sort: str) -> tuple[Any, int]:
     try:
-        made_for, text, row_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        made_for, text, row_id = unpacked(token)
         if made_for != sort or not isinstance(row_id, int) or not 0 <= row_id < 2**63:
             raise ValueError(token)
         value = _token_value(text, sort)

@@ -93,10 +93,9 @@ class BankView(View):
                       (_("Reason"), state.pause_reason)]  # fmt: skip
         if state is not None and state.stopped_at is not None:
             pairs += [(_("Stopped"), state.stopped_at), (_("Because"), state.stop_reason)]
-            page.fields(pairs)
-            page.line(_("After the cause is mended: paysync bank unlock {bank} --reason …").format(bank=report.name))
-            return
         page.fields(pairs)
+        if state is not None and state.stopped_at is not None:
+            page.line(_("After the cause is mended: paysync bank unlock {bank} --reason …").format(bank=report.name))
 
 
 @dataclass(frozen=True)

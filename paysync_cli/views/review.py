@@ -126,9 +126,7 @@ class ResolveView(View):
         else:
             page.line(Styled(_("Review {id} is resolved as {resolution}.").format(**facts), GOOD))
         if qr is not None and before is not None and before is not qr.status:
-            page.line(
-                _("QR {qr}: {old} -> {new}").format(qr=qr.qr_id, old=before.value, new=qr.status.value)
-            )  # fmt: skip
+            page.line(_("QR {qr}: {old} -> {new}").format(qr=qr.qr_id, old=before.value, new=qr.status.value))
 
 
 def _fields(review: Review) -> dict[str, object]:

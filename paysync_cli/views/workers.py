@@ -64,7 +64,7 @@ class WorkersView(ListView):
             Choice(Column(_("Host")), lambda worker: worker.hostname, rank=5),
             Choice(Column(_("Pid"), right=True), lambda worker: worker.pid, rank=3),
             Choice(Column(_("Beat"), right=True), _beat, rank=1, shorter=_short_beat),
-            Choice(Column(_("Checks"), right=True), _running, rank=2),
+            Choice(Column(_("Checks"), right=True), running_words, rank=2),
             Choice(Column(_("Done"), right=True), lambda worker: worker.done, rank=7),
             Choice(Column(_("Failed"), right=True), lambda worker: worker.failed, rank=6),
         ]
@@ -81,7 +81,8 @@ def _short_beat(worker: WorkerSeen) -> Cell:
     return None if worker.heartbeat_age_s is None else brief_span(worker.heartbeat_age_s)
 
 
-def _running(worker: WorkerSeen) -> Cell:
+def running_words(worker: WorkerSeen) -> str:
+    """`3/5`: checks in flight, of how many at most."""
     return str(worker.running) if worker.concurrency is None else f"{worker.running}/{worker.concurrency}"
 
 

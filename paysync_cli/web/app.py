@@ -9,16 +9,13 @@ from starlette.routing import Route
 
 from paysync_cli.banks.notices import Notices
 from paysync_cli.runtime import Runtime
-from paysync_cli.services.doctor.finding import Finding
 from paysync_cli.web.answers import Redact
 from paysync_cli.web.desk import Desk
 from paysync_cli.web.guard import not_served
-from paysync_cli.web.health import Probes
+from paysync_cli.web.health import Alive, Probes
 from paysync_cli.web.metrics import metrics_route
 from paysync_cli.web.notices import NoticeDesk
 from paysync_cli.web.qrs import Qrs
-
-Alive = Callable[[], Sequence[Finding]]
 
 
 def for_worker(runtime: Runtime, alive: Alive, redact: Redact, worker: Callable[[], str | None]) -> Starlette:

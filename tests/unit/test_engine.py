@@ -23,7 +23,8 @@ from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services import engine as engines
 from paysync_cli.services import sync
 from paysync_cli.services.engine import Engine, OpenBank
-from paysync_cli.services.gate import Desk, Gate, Limits, Room
+from paysync_cli.services.gate import Desk, Gate, Limits
+from paysync_cli.services.slots import Room
 from paysync_cli.services.stopped import Stopped
 from paysync_cli.store import banks as bank_rows
 from paysync_cli.store import history, qrs

@@ -15,7 +15,7 @@ from paysync_cli.banks.bearer import LONGEST_LIFETIME_S, basic_pair, token_text
 from paysync_cli.banks.declared.spec import SECRET_OPTIONS, Auth, Spec, filled
 from paysync_cli.banks.http import Reply, exchange
 from paysync_cli.banks.session import FixedCredential, Session, Token
-from paysync_cli.banks.wire import decimal_number, printable
+from paysync_cli.banks.wire import decimal_number, quoted
 
 _SHORTEST_LIFETIME_S = 1.0
 
@@ -52,12 +52,9 @@ def open_access(profile: BankProfile, spec: Spec, tools: BankTools, headers: Map
     return _Fixed(profile, spec.auth, tools)
 
 
-def without_secrets(text: str, profile: BankProfile, shown: str = "") -> str:
-    """The bank's own text as one short line without anything secret: a bank may echo what it was sent."""
-    secrets = [shown, *(value for name, value in profile.options.items() if name in SECRET_OPTIONS)]
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return printable(text)
+def secrets_of(profile: BankProfile) -> list[str]:
+    """What the settings hold that must not be in any text: a bank may echo what it was sent."""
+    return [value for name, value in profile.options.items() if name in SECRET_OPTIONS]
 
 
 class _Fixed:
@@ -176,5 +173,4 @@ class _LoggedIn:
             text = ": ".join(word for word in words if isinstance(word, str))
         else:
             text = self._spec.envelope.said(answer) or ""
-        text = without_secrets(text, self._profile, sent)
-        return f' ("{text}")' if text else ""
+        return quoted(text, sent, *secrets_of(self._profile))

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from paysync_cli.banks.base import BankProfile, BankTools, Throttled, Unavailable, Unknown, Unreadable
-from paysync_cli.banks.declared.access import Shown, open_access, without_secrets
+from paysync_cli.banks.declared.access import Shown, open_access, secrets_of
 from paysync_cli.banks.declared.expression import Expression, Unfit
 from paysync_cli.banks.declared.pages import Pages
 from paysync_cli.banks.declared.payment import QrMoney, has_no_id, is_blank, read_payment
@@ -20,7 +20,7 @@ from paysync_cli.banks.declared.template import Value
 from paysync_cli.banks.elements import parted, refuse_junk
 from paysync_cli.banks.http import MAX_BODY, Reply, exchange
 from paysync_cli.banks.notices import Notice, NoticeFate, NoticeReply
-from paysync_cli.banks.wire import printable
+from paysync_cli.banks.wire import masked, printable, quoted
 from paysync_cli.payments.qr import Answer, Ask, PaidDay, Payment, UnreadablePayment
 from paysync_cli.payments.status import BankStatus
 
@@ -92,7 +92,7 @@ class HttpBank:
             raise Unreadable(f"{reply.describe()}: no status where {where}.value looks")
         meant = self._spec.status.words.get(word)
         if meant is None:
-            told = printable(without_secrets(word, self.profile, shown.secret), 64)
+            told = printable(masked(word, shown.secret, *secrets_of(self.profile)), 64)
             raise Unreadable(f'{reply.where}: unknown status "{told}"; {where}.words lacks it')
         return meant
 
@@ -229,8 +229,7 @@ class HttpBank:
 
     def _said(self, answer: object, shown: Shown) -> str:
         """The bank's message, ready to append to a sentence."""
-        text = without_secrets(self._spec.envelope.said(answer) or "", self.profile, shown.secret)
-        return f' ("{text}")' if text else ""
+        return quoted(self._spec.envelope.said(answer), shown.secret, *secrets_of(self.profile))
 
     def _found(self, expression: Expression, answer: object, reply: Reply) -> object:
         try:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from paysync_cli.banks.simulator.bank import SimPayment, SimulatedBank
 from paysync_cli.banks.simulator.dialects import DIALECTS
 from paysync_cli.banks.simulator.scenario import NotifyPlan
-from paysync_cli.banks.wire import compact_json, parse_json
+from paysync_cli.banks.simulator.talk import object_in
+from paysync_cli.banks.wire import compact_json
 
 if TYPE_CHECKING:
     import httpx
@@ -69,7 +70,7 @@ class Notifier:
                 self._note(payment, type(error).__name__)
                 continue
             self._note(payment, str(answer.status_code))
-            if dialect.notice_taken(answer.status_code, _object(answer.content)):
+            if dialect.notice_taken(answer.status_code, object_in(answer.content)):
                 self._counts["taken"] += 1
                 return
         self._counts["given_up"] += 1
@@ -82,11 +83,3 @@ class Notifier:
         """`{"sent", "taken", "given_up", "answers": [{"qr", "id", "outcome"}]}`; an outcome is an HTTP status or the
         name of an error."""
         return {**{key: self._counts[key] for key in ("sent", "taken", "given_up")}, "answers": list(self._answers)}
-
-
-def _object(body: bytes) -> dict[str, object]:
-    try:
-        found = parse_json(body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -32,11 +32,7 @@ class Asked:
 
     def object(self) -> dict[str, object]:
         """The JSON object of the body, empty when it is none."""
-        try:
-            found = parse_json(self.body)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        return object_in(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,15 @@ class Out:
 
 
 UNAUTHORIZED = Out(401, b"", headers=(("www-authenticate", "Bearer"),))
+
+
+def object_in(body: bytes) -> dict[str, object]:
+    """The JSON object of a body, empty when it is none."""
+    try:
+        found = parse_json(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def said(value: object, status: int = 200, content_type: str = JSON) -> Out:

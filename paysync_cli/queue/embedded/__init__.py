@@ -3,6 +3,7 @@
 Commands know `EmbeddedRedis` and nothing of the rooms behind it:
 
     server.py     attach, leave, status, start, stop
+    startup.py    from no answer to an answering server
     launch.py     one start of the binary, prepared and judged
     binary.py     which server binary
     address.py    where it listens
@@ -11,6 +12,7 @@ Commands know `EmbeddedRedis` and nothing of the rooms behind it:
     backups.py    copies made before another server writes the files
     folder.py     the private folder and the names in it
     locks.py      file locks that live as long as they should, across forks too
+    pids.py       who a pid is
     wire.py       the few words of the Redis protocol that are needed here
     patience.py   waiting with an end
 """

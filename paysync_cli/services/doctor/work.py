@@ -70,12 +70,12 @@ def _books(store: Database, clock: Clock, now: datetime) -> WorkFacts:
     with store.read() as tx:
         closed = {state.bank for state in banks.states(tx) if state.closed(now)}
         due, oldest = qrs.count_due(tx, now), qrs.oldest_due_at(tx, now)
-        lease, last = leases.current(tx, leases.LEADER), history.last_check_at(tx)
+        leader, last = leases.holder(tx, leases.LEADER, now), history.last_check_at(tx)
     oldest_s = [clock.real_s(now - at) for bank, at in oldest.items() if bank not in closed]
     return WorkFacts(
         due=sum(n for bank, n in due.items() if bank not in closed),
         oldest_due_s=max(oldest_s, default=0.0),
-        leader=lease.owner if lease is not None and lease.until > now else None,
+        leader=leader,
         idle_s=None if last is None else max(0.0, clock.real_s(now - last)),
     )
 

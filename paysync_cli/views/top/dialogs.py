@@ -1,4 +1,4 @@
-"""The two dialogs: is it meant, and which QR."""
+"""The dialogs: is it meant, which QR, and every key."""
 
 from __future__ import annotations
 

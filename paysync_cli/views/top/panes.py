@@ -24,6 +24,7 @@ from paysync_cli.views.stats import StatsView
 from paysync_cli.views.times import relative, span
 from paysync_cli.views.top.desk import Look, QrKey
 from paysync_cli.views.top.grid import Grid
+from paysync_cli.views.workers import running_words
 
 
 class Pane(Widget):
@@ -174,9 +175,9 @@ def _worker_cells(worker: WorkerSeen, leader: str | None) -> list[Cell]:
         "stopped": Styled(_("stopped"), QUIET),
     }
     name = _("{name} (leader)").format(name=worker.name) if worker.name == leader else worker.name
-    running = str(worker.running) if worker.concurrency is None else f"{worker.running}/{worker.concurrency}"
     beat = None if worker.heartbeat_age_s is None else _("{span} ago").format(span=span(worker.heartbeat_age_s))
-    return [name, seen[worker.condition], running, worker.done, worker.failed, beat, worker.hostname, worker.pid]
+    return [name, seen[worker.condition], running_words(worker), worker.done, worker.failed, beat, worker.hostname,
+            worker.pid]  # fmt: skip
 
 
 def _cause_cells(seen: CauseSeen, sheet: Sheet) -> list[Cell]:

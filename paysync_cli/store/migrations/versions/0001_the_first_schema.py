@@ -1,4 +1,6 @@
-"""The first schema"""
+"""The first schema: every table of `store.tables` as it was then, written out, so that later changes there do not
+reach back; hence the one long function.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -74,11 +74,6 @@ def test_the_standby_takes_over_in_the_middle_of_the_work() -> None:
                 town.until_final(IDS[:60])
                 town.register(*IDS[60:])
                 town.until_final(IDS)
-                assert any("database" in line["message"] for line in told_warnings(town.logs()))
                 assert town.books() == town.bank_says() == {"BOB": 80 * 1010}
                 assert not told(town, "check_given_up")
                 assert town.stop(worker) == 0
-
-
-def told_warnings(lines: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [line for line in lines if line["level"] == "warning"]

@@ -70,10 +70,15 @@ def test_the_standby_takes_over_in_the_middle_of_the_work() -> None:
             town.register(*IDS[:60])
             town.until(lambda: len(town.status_calls()) >= 12)
             with stopped(first):
-                second.promote()
+                town.until(lambda: any("database" in line["message"] for line in told_warnings(town.logs())))
+                second.promote()  # only now: a fail-over that no statement meets would have nothing to tell
                 town.until_final(IDS[:60])
                 town.register(*IDS[60:])
                 town.until_final(IDS)
                 assert town.books() == town.bank_says() == {"BOB": 80 * 1010}
                 assert not told(town, "check_given_up")
                 assert town.stop(worker) == 0
+
+
+def told_warnings(lines: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [line for line in lines if line["level"] == "warning"]

@@ -44,9 +44,8 @@ class Bnb:
         }
 
     def refusal(self, fault: FaultPlan) -> Out:
-        return _failure(
-            fault.message or "Credenciales no válidas" if fault.kind == "login_refused" else "Error interno"
-        )
+        wrong_login = fault.kind == "login_refused"
+        return _failure(fault.message or ("Credenciales no válidas" if wrong_login else "Error interno"))
 
     def number_of(self, payment: SimPayment) -> str:
         return payment.id

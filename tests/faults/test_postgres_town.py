@@ -47,7 +47,7 @@ def test_hosts_share_the_plan_and_the_leading_one_dies() -> None:
         "fault": [{"kind": "slow", "on": "status", "delay_ms": 300}],
     }
     with postgres_town(scenario) as town, town.runtime() as runtime:
-        workers = [start_on(town, host) for host in HOSTS]
+        workers = start_on_hosts(town)
         town.until(lambda: leader_of(runtime))
         leader = host_of(leader_of(runtime).owner)  # type: ignore[union-attr]
         town.until(lambda: len(told(town, "worker_registered")) == len(HOSTS))
@@ -196,12 +196,13 @@ def waits_behind(town: Shop, holder: Any) -> bool:
     return bool(found[0])
 
 
-def start_on(town: Shop, host: str) -> subprocess.Popen[bytes]:
-    """A worker on a host of that name."""
+def start_on_hosts(town: Shop) -> list[subprocess.Popen[bytes]]:
+    """A worker on each host of these names."""
     site = town.home / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(SITE)
-    return town.start("worker", "--concurrency", "5", env={"PYTHONPATH": str(site), "HOST_OF_THE_TEST": host})
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)  # whole before the first worker reads it
+    envs = [{"PYTHONPATH": str(site), "HOST_OF_THE_TEST": host} for host in HOSTS]
+    return [town.start("worker", "--concurrency", "5", env=env) for env in envs]
 
 
 def short_names() -> list[str]:

@@ -25,6 +25,8 @@ from tests.torment import kill_redis, redis_of
 
 SIZES = [(80, 24), (140, 40)]
 Play = Callable[["Stage"], Awaitable[None]]
+# What `fill` leaves for a person to see to, whatever the screen shows.
+URGENT = ("ALARM: 1 QR is due", "WARNING: 1 review is open", "WARNING: 1 QR has used up its checks")
 
 
 class Stage:
@@ -43,8 +45,9 @@ class Stage:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
-    async def until(self, words: str) -> str:
-        return await self.until_true(lambda: words in self.text, words)
+    async def until(self, *words: str) -> str:
+        """The first screen with all of them: a change of height is drawn in more than one step."""
+        return await self.until_true(lambda: all(one in self.text for one in words), " and ".join(words))
 
     async def until_true(self, look: Callable[[], bool], what: str = "") -> str:
         end = time.monotonic() + PATIENCE_S
@@ -53,9 +56,9 @@ class Stage:
             await self.pilot.pause(0.05)
         return self.text
 
-    async def tab(self, number: int, words: str) -> str:
+    async def tab(self, number: int, *words: str) -> str:
         await self.press(str(number))
-        return await self.until(words)
+        return await self.until(*words)
 
 
 @pytest.fixture
@@ -105,18 +108,16 @@ def play(
 def test_five_tabs_and_one_qr_with_what_needs_a_person_above_them(town: Shop, size: tuple[int, int]) -> None:
     async def acts(stage: Stage) -> None:
         pages = {
-            "overview": await stage.tab(1, "checks a minute in the last 60 minutes"),
-            "banks": await stage.tab(2, "1000/s, 100 at once"),
-            "workers": await stage.tab(3, "no worker: run `paysync worker`"),
-            "failures": await stage.tab(4, "503"),
-            "qrs": await stage.tab(5, "OVERDUE"),
+            "overview": await stage.tab(1, "checks a minute in the last 60 minutes", *URGENT),
+            "banks": await stage.tab(2, "1000/s, 100 at once", *URGENT),
+            "workers": await stage.tab(3, "no worker: run `paysync worker`", *URGENT),
+            "failures": await stage.tab(4, "503", *URGENT),
+            "qrs": await stage.tab(5, "OVERDUE", *URGENT),
         }
         await stage.press("enter")
-        pages["story"] = await stage.until("QR [bold]x[/] of sim is completed")
+        pages["story"] = await stage.until("QR [bold]x[/] of sim is completed", *URGENT)
         for name, page in pages.items():
             assert page.splitlines()[0].strip() == "The oldest due check waits 50 minutes.", name
-            for words in ("ALARM: 1 QR is due", "WARNING: 1 review is open", "WARNING: 1 QR has used up its checks"):
-                assert words in page, name
             assert "q Quit" in page.splitlines()[-1], name
         assert "2 at most" in pages["overview"]
         for words in ("REVIEW: overpaid", "EXHAUSTED", "HELD", "[bold]x[/]", "R Retry", "C Check now"):

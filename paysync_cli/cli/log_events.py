@@ -149,8 +149,6 @@ EVENTS: tuple[Event, ...] = (
     Event("alerts_undeliverable", "error", "What sending alerts needs is not installed: nobody hears of them."),
     # -- serve
     Event("notice", "info", "A bank told of a payment; the QR is checked now.", ("bank", "qr_id")),
-    Event("notice_ended_qr", "warning", "A bank told of a QR that is cancelled or expired here: was it paid late?",
-          ("bank", "qr_id")),
     Event("notice_unknown_qr", "warning", "A bank told of a QR that is not registered.", ("bank", "qr_id")),
     Event("notice_trouble", "warning", "A notice was not the bank's, not readable, or could not be acted on.",
           ("bank", "reason", "count")),

@@ -105,7 +105,7 @@ def after_failed_attempt(
         if due_query is not None and due_query > now:
             at = min(at, due_query)
         plan = replace(before, seq=before.seq + 1, attempts=failed, next_check_at=at)
-        return replace(plan, state=open_state(plan)), False
+        return replace(plan, state=open_state(plan, qr.status)), False
     plan = replace(before, seq=before.seq + 1, attempts=0)
     if deadly:
         plan = replace(plan, checks=plan.checks + (plan.checks < plan.max_checks), free=False)
@@ -115,7 +115,7 @@ def after_failed_attempt(
 def after_wait(qr: Qr, until: datetime) -> Plan:
     """The plan when the bank asks us to wait: neither attempt nor check, the same question later."""
     plan = _unanswered(qr)
-    return replace(plan, state=open_state(plan), next_check_at=until)
+    return replace(plan, state=open_state(plan, qr.status), next_check_at=until)
 
 
 def _unanswered(qr: Qr) -> Plan:
@@ -129,11 +129,12 @@ def _unanswered(qr: Qr) -> Plan:
 def after_notice(qr: Qr, now: datetime) -> tuple[Plan, datetime] | None:
     """The plan after the bank's notice that something happened to this QR, and the moment for which it asks.
 
-    None when the notice changes nothing: the QR is final or held, or a notice of the last seconds has its check.
+    None when the notice changes nothing: the QR is held, or a notice of the last seconds has its check.
     Two payers of a multi-use QR may come as close: their second notice is asked about when those seconds are over. The
     check costs none of the budget. A row that is dispatched keeps its plan: the moment says that one more is wanted.
+    A final QR is asked about once more: it may have been paid late or twice, and not every bank's list would tell.
     """
-    if qr.plan.state in (PlanState.DONE, PlanState.HELD):
+    if qr.plan.state is PlanState.HELD:
         return None
     at = now
     if qr.notified_at is not None and now < qr.notified_at + NOTICES_TOGETHER:
@@ -146,7 +147,9 @@ def after_notice(qr: Qr, now: datetime) -> tuple[Plan, datetime] | None:
 
 
 def _as_noticed(plan: Plan, at: datetime) -> Plan:
-    return replace(plan, next_check_at=min(plan.next_check_at or at, at), free=True, priority=Priority.HIGH)
+    state = PlanState.PLANNED if plan.state is PlanState.DONE else plan.state
+    earlier = min(plan.next_check_at or at, at)
+    return replace(plan, state=state, next_check_at=earlier, free=True, priority=Priority.HIGH)
 
 
 def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm, booked: bool = False) -> Plan:
@@ -155,7 +158,7 @@ def without_check(qr: Qr, status: Status, *, now: datetime, rhythm: Rhythm, book
     `booked` says that money was booked: that gives a multi-use QR its budget back, from wherever it came.
     """
     if status.final:
-        return _done(qr.plan)
+        return _ended_elsewhere(qr, status)
     plan = replace(qr.plan, checks=0) if booked and qr.multi_use else qr.plan
     if plan.checks >= plan.max_checks:
         return plan if status is qr.status else spent_in_time(plan, qr.due_at, status, now=now, rhythm=rhythm)
@@ -178,11 +181,19 @@ def spent_in_time(plan: Plan, due_at: datetime | None, status: Status, *, now: d
     return replace(plan, next_check_at=min(plan.next_check_at, latest))
 
 
-def open_state(plan: Plan) -> PlanState:
-    """The state of a plan that waits for its moment; held stays held."""
+def open_state(plan: Plan, status: Status) -> PlanState:
+    """The state of a plan that waits for its moment; held stays held, and nobody waits for more of a final QR."""
     if plan.state is PlanState.HELD:
         return PlanState.HELD
-    return PlanState.EXHAUSTED if plan.checks >= plan.max_checks else PlanState.PLANNED
+    return PlanState.EXHAUSTED if plan.checks >= plan.max_checks and not status.final else PlanState.PLANNED
+
+
+def _ended_elsewhere(qr: Qr, status: Status) -> Plan:
+    """Done, unless a notice still waits for its answer: what ended the QR may not be what the notice told of."""
+    plan = _unanswered(qr)
+    if qr.notified_at is None or not plan.free or plan.state in (PlanState.HELD, PlanState.DONE):
+        return _done(qr.plan)
+    return plan if plan.state is PlanState.QUEUED else replace(plan, state=open_state(plan, status))
 
 
 def _done(plan: Plan) -> Plan:
@@ -193,8 +204,8 @@ def _resume(
     plan: Plan, qr: Qr, status: Status, sent_at: datetime | None, now: datetime, rhythm: Rhythm, luck: float
 ) -> Plan:
     if status.final:
-        return _done(plan)
-    state = open_state(plan)
+        return _resume_final(plan, qr, sent_at, now, rhythm)
+    state = open_state(plan, status)
     due_query = due_query_at(qr.due_at, rhythm)
     unasked_due = due_query is not None and (sent_at is None or sent_at < due_query)
     if state is PlanState.EXHAUSTED and not plan.free:
@@ -205,9 +216,23 @@ def _resume(
     if unasked_due and due_query is not None and (due_query > now or sent_at is not None):
         at = min(at, max(due_query, now))
     plan = replace(plan, state=state, next_check_at=at, priority=plan.priority if plan.free else PRIORITY_OF[status])
-    if qr.notified_at is not None and sent_at is not None and sent_at < qr.notified_at:
-        return _as_noticed(plan, max(qr.notified_at, now))  # the notice came while this answer was on its way
+    if _crossed_by_notice(qr, sent_at):
+        return _as_noticed(plan, max(qr.notified_at or now, now))
     return plan
+
+
+def _resume_final(plan: Plan, qr: Qr, sent_at: datetime | None, now: datetime, rhythm: Rhythm) -> Plan:
+    """Done; but a notice that this answer does not answer, or that got none yet, still wants its own."""
+    if _crossed_by_notice(qr, sent_at):
+        return _as_noticed(_done(plan), max(qr.notified_at or now, now))
+    if sent_at is None and plan.free:
+        return replace(plan, state=PlanState.PLANNED, next_check_at=now + rhythm.active)
+    return _done(plan)
+
+
+def _crossed_by_notice(qr: Qr, sent_at: datetime | None) -> bool:
+    """Whether a notice came while this answer was on its way."""
+    return qr.notified_at is not None and sent_at is not None and sent_at < qr.notified_at
 
 
 def _exhausted_moment(

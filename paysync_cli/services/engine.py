@@ -15,6 +15,7 @@ from paysync_cli.banks.base import Bank
 from paysync_cli.errors import DatabaseLocked, DatabaseUnavailable
 from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.names import Ended, JobName
 from paysync_cli.services.batching import GROUP_LIMIT, Batch
 from paysync_cli.services.gate import Closed, Gate
@@ -128,7 +129,7 @@ class Engine:
             log.error("job %s names a QR that is not in this database", name.id,
                       extra={"event_name": "job_unknown_row", "job_id": name.id, "queue": queue})  # fmt: skip
             return Ended("failed", f"no QR row {name.qr} in this database")
-        if qr.plan.seq != name.seq or qr.status.final:
+        if qr.plan.seq != name.seq or qr.plan.state is PlanState.DONE:
             return Ended("gone")
         bank = self._banks.get(qr.bank)
         if bank is None or bank.environment != qr.environment or qr.bank in self._stopped.reasons:

@@ -65,7 +65,9 @@ def explain(
         story = history.story(tx, qr.id)
         states = {(state.bank, state.environment): state for state in bank_rows.states(tx)}
     reviews = sum(review["state"] == "open" for review in story.reviews)
-    reasons = list(_final(qr, story) if qr.status.final else _open(qr, story, states, place, now))
+    reasons = list(_final(qr, story) if qr.status.final else ())
+    if qr.plan.state is not PlanState.DONE:
+        reasons += _open(qr, story, states, place, now)
     if reviews:
         reasons.append(Reason("reviews_open", facts={"n": reviews}))
     return ExplainReport(qr, reasons)
@@ -73,7 +75,8 @@ def explain(
 
 def _final(qr: Qr, story: Story) -> Iterator[Reason]:
     last = story.transitions[-1] if story.transitions else {"at": None, "cause": None}
-    yield Reason("final", True, {"status": qr.status.value, "at": last["at"], "cause": last["cause"]})
+    facts = {"status": qr.status.value, "at": last["at"], "cause": last["cause"]}
+    yield Reason("final", qr.plan.state is PlanState.DONE, facts)
 
 
 def _open(
@@ -87,7 +90,7 @@ def _open(
     rhythm = place.rhythms.get(qr.bank) or Rhythm()
     yield from _of_plan(qr, story, seen.job, rhythm, now)
     due_query = due_query_at(qr.due_at, rhythm)
-    if due_query is not None:
+    if due_query is not None and not qr.status.final:
         yield Reason("due_query", facts={"at": due_query})
 
 
@@ -146,7 +149,7 @@ def _look(qr: Qr, queue: QueueClient | PaysyncError | None) -> _Seen:
 
 def _of_plan(qr: Qr, story: Story, job: str | None, rhythm: Rhythm, now: datetime) -> Iterator[Reason]:
     plan = qr.plan
-    if plan.checks >= plan.max_checks:
+    if plan.checks >= plan.max_checks and not qr.status.final:
         yield Reason("exhausted", facts={"n": plan.max_checks, "listed": int(rhythm.lists_by_payment_day)})
     elif plan.free:
         yield Reason("free_check", facts={"n": plan.checks, "of": plan.max_checks})

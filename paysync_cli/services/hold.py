@@ -83,7 +83,7 @@ def release(store: Database, which: Which, *, reason: str | None, who: str, now:
     def release_one(tx: Tx, qr: Qr) -> Item:
         if qr.plan.state is not PlanState.HELD:
             return Item(qr.qr_id, Outcome.NOT_HELD, qr)
-        after = _replan(tx, qr, _released(qr.plan, now))
+        after = _replan(tx, qr, _released(qr, now))
         _audit(tx, "release", qr, after, reason=reason, who=who, now=now)
         return Item(qr.qr_id, Outcome.RELEASED, after)
 
@@ -106,11 +106,11 @@ def _outcome(
     return Item(qr_id, Outcome.FINAL, qr) if qr.status.final else act(tx, qr)
 
 
-def _released(plan: Plan, now: datetime) -> Plan:
+def _released(qr: Qr, now: datetime) -> Plan:
     """The old moment, or now when it has passed: time on hold is no delay that anybody should be alarmed about."""
-    moment = plan.next_check_at
-    free_to_go = replace(plan, state=PlanState.PLANNED, next_check_at=now if moment is None else max(moment, now))
-    return replace(free_to_go, state=open_state(free_to_go))
+    moment = qr.plan.next_check_at
+    free_to_go = replace(qr.plan, state=PlanState.PLANNED, next_check_at=now if moment is None else max(moment, now))
+    return replace(free_to_go, state=open_state(free_to_go, qr.status))
 
 
 def _replan(tx: Tx, qr: Qr, plan: Plan) -> Qr:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from paysync_cli.errors import DatabaseUnavailable
 from paysync_cli.payments.qr import Qr
+from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.client import QueueClient
 from paysync_cli.queue.names import JobName
 from paysync_cli.services.sync import WORKER_LOST, Asked, Failure, Judge, Recorded, Witness, record_each
@@ -116,7 +117,7 @@ def _forget_recorded(store: Database, queue: QueueClient) -> None:
 
 
 def _is_over(name: JobName, qr: Qr | None) -> bool:
-    return qr is None or qr.status.final or qr.plan.seq != name.seq
+    return qr is None or qr.plan.state is PlanState.DONE or qr.plan.seq != name.seq
 
 
 def _record_lost(

@@ -14,7 +14,7 @@ from enum import StrEnum
 from paysync_cli.errors import NotFound
 from paysync_cli.payments.qr import Plan, Qr
 from paysync_cli.payments.schedule import PRIORITY_OF
-from paysync_cli.payments.status import PlanState
+from paysync_cli.payments.status import PlanState, Priority
 from paysync_cli.queue.failed import FailedJob, FailedJobs, Place
 from paysync_cli.queue.names import JobName
 from paysync_cli.services.failed import Filter, count_matching, error_line, matching, row_of
@@ -232,7 +232,7 @@ def _judge(jobs: Sequence[FailedJob], rows: Mapping[int, Qr], now: datetime, pla
 
 def _outcome(qr: Qr, now: datetime, planned: Collection[int]) -> Outcome:
     plan = qr.plan
-    if qr.status.final:
+    if plan.state is PlanState.DONE:
         return Outcome.FINAL
     if plan.state is PlanState.HELD:
         return Outcome.HELD
@@ -244,7 +244,7 @@ def _outcome(qr: Qr, now: datetime, planned: Collection[int]) -> Outcome:
 
 def _asked_now(qr: Qr, now: datetime) -> Plan:
     """Asked for by a person: costs none of the budget, and is asked although the budget may be used up."""
-    return replace(qr.plan, next_check_at=now, free=True, priority=PRIORITY_OF[qr.status])
+    return replace(qr.plan, next_check_at=now, free=True, priority=PRIORITY_OF.get(qr.status, Priority.HIGH))
 
 
 def _cleared_only(items: Sequence[Item], plans: Collection[int], deed: Deed) -> list[history.Action]:

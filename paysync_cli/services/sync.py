@@ -339,7 +339,7 @@ def _as_written(qr: Qr, sheet: _Sheet) -> Qr:
 def _judge_one(qr: Qr, movements: Sequence[Movement], asked: Asked, judge: Judge, sheet: _Sheet) -> Recorded:
     if asked.answer is not None:
         return _judge_answer(qr, movements, asked, asked.answer, judge, sheet)
-    if asked.failure is None or asked.seq != qr.plan.seq or qr.status.final:
+    if asked.failure is None or asked.seq != qr.plan.seq or qr.plan.state is PlanState.DONE:
         return Recorded(asked, "gone", "stale", qr)
     if asked.failure.outcome == WORKER_LOST and qr.plan.state is not PlanState.QUEUED:
         return Recorded(asked, "gone", "stale", qr)  # given back meanwhile: nothing was lost

@@ -17,7 +17,7 @@ from sqlalchemy import Row, Select, and_, bindparam, case, func, literal_column,
 from paysync_cli.errors import InputError
 from paysync_cli.language import _
 from paysync_cli.payments.qr import Plan, Qr
-from paysync_cli.payments.status import PlanState, Priority, Status
+from paysync_cli.payments.status import FINAL, PlanState, Priority, Status
 from paysync_cli.store.database import Tx, insert_unless_there, rowcount, slices
 from paysync_cli.store.leases import Lease, held_by
 from paysync_cli.store.tables import qrs
@@ -31,7 +31,8 @@ _WAITING = qrs.c.plan_state.in_([literal_column(f"'{state}'") for state in (Plan
 _QUEUED = qrs.c.plan_state == literal_column(f"'{PlanState.QUEUED}'")
 _OF_BANK = (qrs.c.bank == bindparam("of_bank"), qrs.c.environment == bindparam("of_environment"))
 _OF_QUEUE = (*_OF_BANK, qrs.c.priority == bindparam("of_priority"))
-_OPEN_STATE = case((qrs.c.checks >= qrs.c.max_checks, PlanState.EXHAUSTED.value), else_=PlanState.PLANNED.value)
+_SPENT = (qrs.c.checks >= qrs.c.max_checks) & qrs.c.status.not_in([status.value for status in FINAL])
+_OPEN_STATE = case((_SPENT, PlanState.EXHAUSTED.value), else_=PlanState.PLANNED.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,13 @@ qrs = Table(
     UniqueConstraint("bank", "environment", "qr_id"),
     CheckConstraint(f"status IN ('pending', 'processing', 'active', {_FINAL[1:-1]})", name="status"),
     CheckConstraint("plan_state IN ('planned', 'queued', 'exhausted', 'held', 'done')", name="plan_state"),
-    CheckConstraint(f"(plan_state = 'done') = (status IN {_FINAL})", name="final_is_done"),
+    CheckConstraint(f"plan_state <> 'done' OR status IN {_FINAL}", name="done_is_final"),
+    # A final QR is asked about only when the bank gave notice of it.
+    CheckConstraint(
+        f"status NOT IN {_FINAL} OR plan_state = 'done' "
+        "OR (plan_state IN ('planned', 'queued') AND free AND notified_at IS NOT NULL)",
+        name="final_is_done_or_noticed",
+    ),
     CheckConstraint("(plan_state = 'done') = (next_check_at IS NULL)", name="open_has_next_check"),
     CheckConstraint("(plan_state <> 'queued') OR (queued_at IS NOT NULL)", name="queued_has_moment"),
     CheckConstraint("amount_minor > 0", name="amount"),

@@ -54,6 +54,10 @@ class ExplainView(View):
             return _("QR {qr} of {bank} is {status}: nothing is asked about it any more.").format(**facts)
         if self.report.blocked:
             return _("QR {qr} of {bank} is {status} and is not asked about now.").format(**facts)
+        if qr.status.final:
+            return _("QR {qr} of {bank} is {status}; the bank gave notice of it and is asked once more.").format(
+                **facts
+            )
         return _("QR {qr} of {bank} is {status} and is asked about at its moments.").format(**facts)
 
 
@@ -130,7 +134,9 @@ def _exhausted(facts: Mapping[str, object]) -> str:
 
 
 def _free(facts: Mapping[str, object]) -> str:
-    return _("The next check was asked for by a person and costs nothing; {n} of {of} are used.").format(**facts)
+    return _(
+        "The next check was asked for by a person or by the bank's notice, and costs nothing; {n} of {of} are used."
+    ).format(**facts)
 
 
 def _budget(facts: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from paysync_cli.queue.failed import FailedJobs
 from paysync_cli.services.failed import Filter
+from paysync_cli.services.notices import take_notice
 from paysync_cli.services.retry import Deed, Outcome, find_meant, retry_all
 from tests.books import add_check, add_qr, dump, everything, fail_jobs, spent_ids
 from tests.embedded import running_servers, until
@@ -63,6 +64,16 @@ def test_named_qrs(home: Home) -> None:
     ]  # fmt: skip
     assert outcomes(home.data("retry", "OPEN")) == {"OPEN": "not_failed"}
     assert len(home.data("audit", "--action", "retry")["items"]) == 3
+
+
+def test_an_ended_qr_whose_notice_waits_for_its_answer_is_asked_now(home: Home) -> None:
+    with home.books() as store:
+        take_notice(store, ["PAID"], bank="sim", environment="certification", now=LATER)
+    fill(home)
+    with home.redis():
+        assert outcomes(home.data("retry", "PAID")) == {"PAID": "retried"}
+    (due,) = home.data("list", "--due")["items"]
+    assert (due["qr_id"], due["status"], due["plan_state"]) == ("PAID", "completed", "planned")
 
 
 def test_what_is_left_alone_is_told_and_is_exit_3(home: Home) -> None:

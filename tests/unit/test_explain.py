@@ -16,9 +16,10 @@ from paysync_cli.queue.gate import BreakerSeen
 from paysync_cli.services import explain as explaining
 from paysync_cli.services import hold as holding
 from paysync_cli.services.explain import ExplainReport, Place, explain
+from paysync_cli.services.notices import take_notice
 from paysync_cli.store import banks
 from paysync_cli.store.database import Database
-from paysync_cli.views.explain import sentence
+from paysync_cli.views.explain import ExplainView, sentence
 from paysync_cli.views.times import iso_utc
 from tests.books import NOW, add_check, add_qr, new_database, open_review
 
@@ -100,6 +101,17 @@ def test_a_final_qr(store: Database, status: str) -> None:
     report = look(store)
     assert codes(report) == ["final"]
     assert words(report, "final") == f"It is {status} since 2031-06-14T16:00:00+00:00, by news from: registered."
+
+
+def test_a_final_qr_that_the_bank_gave_notice_of(store: Database) -> None:
+    add_qr(store, "QR1", status="expired", checks=20, due_at=NOW - HOUR)
+    take_notice(store, ["QR1"], bank="sim", environment="certification", now=NOW)
+    report = look(store)
+    assert (codes(report), report.blocked) == (["final", "free_check", "due", "never_asked"], False)
+    assert "by a person or by the bank's notice" in words(report, "free_check")
+    assert ExplainView(report)._verdict() == (
+        "QR QR1 of sim is expired; the bank gave notice of it and is asked once more."
+    )
 
 
 def test_a_held_qr_says_who_and_why(store: Database) -> None:

@@ -320,7 +320,7 @@ class LifeOfQrs(RuleBasedStateMachine):
     def ask(self, n: int, word: BankStatus | str | None, failure: Failure | None) -> None:
         worker = self.workers[n]
         qr = self.row(worker.job.qr) if worker.job is not None else None
-        if worker.job is None or qr is None or qr.plan.seq != worker.job.seq or qr.status.final:
+        if worker.job is None or qr is None or qr.plan.seq != worker.job.seq or not self.waits(qr):
             self.end(n)
             return
         answer = None if failure is not None else self.bank[qr.qr_id].says(self.now, word)
@@ -435,7 +435,12 @@ class LifeOfQrs(RuleBasedStateMachine):
 
     def every_open_qr_has_a_plan(self, qr: Qr) -> None:
         plan = qr.plan
-        assert (plan.next_check_at is None) is qr.status.final is (plan.state is PlanState.DONE)
+        assert (plan.next_check_at is None) is (plan.state is PlanState.DONE)
+        if qr.status.final and plan.state is not PlanState.DONE:
+            assert (plan.free, plan.state in (PlanState.PLANNED, PlanState.QUEUED)) == (True, True)
+            assert qr.notified_at is not None
+        else:
+            assert qr.status.final is (plan.state is PlanState.DONE)
         assert plan.attempts < RHYTHM.attempts
         assert plan.checks <= plan.max_checks
         if plan.next_check_at is not None and qr.due_at is not None:
@@ -463,7 +468,8 @@ class LifeOfQrs(RuleBasedStateMachine):
             self.dispatch("", None)
             self.do_all_that_waits()
             self.all_is_well()
-            left = [qr for qr in self.rows() if not qr.status.final and self.answered(qr) == before[qr.id]]
+            waiting = [qr for qr in self.rows() if self.waits(qr)]
+            left = [qr for qr in waiting if qr.status.final or self.answered(qr) == before[qr.id]]
             if not left:
                 break
             self.go_on_to(max(self.now, *(qr.plan.next_check_at for qr in left if qr.plan.next_check_at)))
@@ -473,6 +479,10 @@ class LifeOfQrs(RuleBasedStateMachine):
         self.sweep(None)
         self.all_is_well()
         assert self.told == {fact(payment) for qr_id in self.requests for payment in self.bank[qr_id].payments}
+
+    def waits(self, qr: Qr) -> bool:
+        """Whether somebody will ask about it; of an ended one that is because of a notice."""
+        return qr.plan.state is not PlanState.DONE
 
     def do_all_that_waits(self) -> None:
         while self.redis.waiting:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from paysync_cli.payments.qr import Qr
 from paysync_cli.payments.schedule import (
     NOTICES_TOGETHER,
     Rhythm,
@@ -15,6 +17,7 @@ from paysync_cli.payments.schedule import (
     after_failed_attempt,
     after_notice,
     after_wait,
+    without_check,
 )
 from paysync_cli.payments.status import PlanState, Priority, Status
 from paysync_cli.services.notices import take_notice
@@ -53,9 +56,70 @@ def test_a_check_that_is_due_already_is_not_put_off() -> None:
     assert found[0].next_check_at == overdue.plan.next_check_at
 
 
-@pytest.mark.parametrize("status", ["completed", "cancelled", "expired"])
-def test_a_final_qr_is_left_alone(status: str) -> None:
-    assert after_notice(make_qr(status), NOW) is None
+FINAL = ["completed", "cancelled", "expired"]
+
+
+def noticed_after_its_end(status: str, **more: Any) -> Qr:
+    """An ended QR as the worker finds it that asks because of a notice."""
+    qr = make_qr(status, **more)
+    found = after_notice(qr, NOW)
+    assert found is not None
+    plan, at = found
+    assert plan == replace(qr.plan, state=PlanState.PLANNED, next_check_at=NOW, free=True, priority=Priority.HIGH)
+    return replace(qr, plan=replace(plan, state=PlanState.QUEUED), notified_at=at)
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_a_final_qr_is_asked_about_once_more(status: str) -> None:
+    """It may have been paid late or twice."""
+    qr = noticed_after_its_end(status, checks=20)
+    plan = after_check(qr, qr.status, sent_at=NOW + SECOND, now=NOW + SECOND, rhythm=RHYTHM, luck=0.5)
+    assert (plan.state, plan.next_check_at, plan.free, plan.checks) == (PlanState.DONE, None, False, 20)
+    again = after_notice(replace(qr, plan=plan), NOW + 2 * SECOND)
+    assert again is None, "one question for the notices of a few seconds"
+
+
+@pytest.mark.parametrize("status", FINAL)
+@pytest.mark.parametrize("checks", [3, 20])
+def test_a_final_qrs_notice_waits_for_its_answer(status: str, checks: int) -> None:
+    qr = noticed_after_its_end(status, checks=checks)
+    waits = after_wait(qr, NOW + SECOND)
+    assert (waits.state, waits.next_check_at, waits.free) == (PlanState.PLANNED, NOW + SECOND, True)
+    moments = []
+    for _attempt in range(RHYTHM.attempts):
+        plan, given_up = after_failed_attempt(qr, now=NOW, rhythm=RHYTHM, luck=0.0)
+        assert (plan.state, plan.free, plan.priority) == (PlanState.PLANNED, True, Priority.HIGH)
+        moments.append(plan.next_check_at)
+        qr = replace(qr, plan=replace(plan, state=PlanState.QUEUED))
+    assert (given_up, plan.attempts) == (True, 0)
+    assert moments == [NOW + 2 * SECOND, NOW + 4 * SECOND, NOW + timedelta(minutes=15)]
+
+
+def test_a_final_qr_that_kills_its_workers_is_left_alone() -> None:
+    qr = noticed_after_its_end("expired", attempts=RHYTHM.attempts - 1)
+    plan, given_up = after_failed_attempt(qr, now=NOW, rhythm=RHYTHM, luck=0.0, deadly=True)
+    assert (plan.state, plan.next_check_at, given_up) == (PlanState.DONE, None, True)
+
+
+@pytest.mark.parametrize("state", [PlanState.PLANNED, PlanState.QUEUED, PlanState.EXHAUSTED, PlanState.HELD])
+def test_other_news_end_the_qr_and_the_notice_is_still_asked_for(state: PlanState) -> None:
+    """The list brought one payment, the notice may be of another one."""
+    checks = 20 if state is PlanState.EXHAUSTED else 3
+    free = state is not PlanState.QUEUED
+    noticed = make_qr(state=state, checks=checks, next_check_at=NOW, notified_at=NOW, free=free)
+    plan = without_check(noticed, Status.COMPLETED, now=NOW, rhythm=RHYTHM)
+    if state is PlanState.HELD:
+        assert plan.state is PlanState.DONE, "nobody asks about it while it is held, and nobody can release it"
+        return
+    assert (plan.state is PlanState.QUEUED) is (state is PlanState.QUEUED)
+    assert (plan.next_check_at, plan.free, plan.seq) == (NOW, True, noticed.plan.seq)
+    ended = replace(noticed, status=Status.COMPLETED, plan=plan)
+    assert without_check(ended, Status.COMPLETED, now=NOW, rhythm=RHYTHM) == plan
+
+
+def test_a_notice_that_has_its_answer_keeps_nothing_open() -> None:
+    answered = make_qr(next_check_at=LATER, notified_at=NOW)
+    assert without_check(answered, Status.COMPLETED, now=NOW, rhythm=RHYTHM).state is PlanState.DONE
 
 
 def test_nobody_is_asked_while_it_is_held() -> None:
@@ -92,7 +156,9 @@ def test_a_notice_that_crosses_the_answer_is_not_lost() -> None:
     assert newer.next_check_at is not None
     assert newer.next_check_at > NOW + timedelta(minutes=1)
     ended = after_check(noticed, Status.COMPLETED, sent_at=NOW - SECOND, now=NOW, rhythm=RHYTHM, luck=0.5)
-    assert (ended.state, ended.next_check_at) == (PlanState.DONE, None)
+    assert (ended.state, ended.next_check_at, ended.free) == (PlanState.PLANNED, NOW, True)
+    told = after_check(noticed, Status.COMPLETED, sent_at=NOW + SECOND, now=NOW, rhythm=RHYTHM, luck=0.5)
+    assert (told.state, told.next_check_at) == (PlanState.DONE, None)
 
 
 def test_a_bank_that_cannot_be_asked_is_asked_again_as_ever() -> None:
@@ -127,28 +193,34 @@ def take(store: Database, *ids: str, at: timedelta = timedelta(0)) -> tuple[tupl
 
 def test_a_notice_changes_the_plan_alone(any_store: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    open_, done = add_qr(any_store, "OPEN", at=LATER), add_qr(any_store, "DONE", status="completed")
+    open_, done = add_qr(any_store, "OPEN", at=LATER), add_qr(any_store, "DONE", status="expired")
+    held = add_qr(any_store, "HELD", state="held")
     book(any_store, open_, 5)
-    assert take(any_store, "OPEN", "DONE", "NOBODYS", "OPEN") == (("OPEN",), ("DONE",), ("NOBODYS",))
+    took = take(any_store, "OPEN", "DONE", "HELD", "NOBODYS", "OPEN")
+    assert took == (("OPEN", "DONE"), ("HELD",), ("NOBODYS",))
     with any_store.read() as tx:
-        after = qrs.load(tx, [open_.id, done.id])
+        after = qrs.load(tx, [open_.id, done.id, held.id])
     plan = replace(open_.plan, next_check_at=NOW, free=True, priority=Priority.HIGH)
     assert after[open_.id] == replace(open_, plan=plan, notified_at=NOW)
-    assert after[done.id] == done
+    plan = replace(done.plan, state=PlanState.PLANNED, next_check_at=NOW, free=True, priority=Priority.HIGH)
+    assert after[done.id] == replace(done, plan=plan, notified_at=NOW)
+    assert after[held.id] == held
     assert [(one.event_name, one.qr_id) for one in caplog.records if hasattr(one, "event_name")] == [  # type: ignore[attr-defined]
-        ("notice", "OPEN"), ("notice_unknown_qr", "NOBODYS"),
+        ("notice", "OPEN"), ("notice", "DONE"), ("notice_unknown_qr", "NOBODYS"),
     ]  # fmt: skip
-    assert take(any_store, "OPEN", at=9 * SECOND) == ((), ("OPEN",), ())
+    assert take(any_store, "OPEN", "DONE", at=9 * SECOND) == ((), ("OPEN", "DONE"), ())
 
 
-def test_a_notice_of_an_ended_qr_is_told_to_a_person(any_store: Database, caplog: pytest.LogCaptureFixture) -> None:
-    """It may be a late payment, and where the bank has no list nothing else would tell of it."""
-    for status in ("expired", "cancelled", "completed"):
-        add_qr(any_store, status.upper(), status=status)
-    assert take(any_store, "EXPIRED", "CANCELLED", "COMPLETED")[0] == ()
-    assert {(one.event_name, one.qr_id) for one in caplog.records} == {  # type: ignore[attr-defined]
-        ("notice_ended_qr", "EXPIRED"), ("notice_ended_qr", "CANCELLED"),
-    }  # fmt: skip
+def test_a_dispatched_ended_qr_goes_back_to_its_plan(any_store: Database) -> None:
+    """Also one whose checks are used up: exhausted is who waits for more of them."""
+    spent = add_qr(any_store, "SPENT", status="expired", checks=20)
+    assert take(any_store, "SPENT")[0] == ("SPENT",)
+    with any_store.write() as tx:
+        (due,) = qrs.take_due(tx, "sim", "certification", Priority.HIGH, NOW, 10)
+    assert due.id == spent.id
+    with any_store.write() as tx:
+        assert qrs.put_back(tx, [(due.id, due.seq)]) == 1
+        assert qrs.load(tx, [spent.id])[spent.id].plan.state is PlanState.PLANNED
 
 
 def test_other_banks_and_environments_are_other_qrs(any_store: Database) -> None:

@@ -171,8 +171,13 @@ def upgrade() -> None:
             "(plan_state = 'done') = (next_check_at IS NULL)", name=op.f("ck_paysync_qrs_open_has_next_check")
         ),
         sa.CheckConstraint(
-            "(plan_state = 'done') = (status IN ('completed', 'cancelled', 'expired'))",
-            name=op.f("ck_paysync_qrs_final_is_done"),
+            "plan_state <> 'done' OR status IN ('completed', 'cancelled', 'expired')",
+            name=op.f("ck_paysync_qrs_done_is_final"),
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('completed', 'cancelled', 'expired') OR plan_state = 'done' "
+            "OR (plan_state IN ('planned', 'queued') AND free AND notified_at IS NOT NULL)",
+            name=op.f("ck_paysync_qrs_final_is_done_or_noticed"),
         ),
         sa.CheckConstraint(
             "plan_state IN ('planned', 'queued', 'exhausted', 'held', 'done')",

@@ -136,11 +136,12 @@ def _told(error: BaseException, session: Session) -> int:
 def _as_known(error: BaseException, session: Session) -> PaysyncError:
     """Any error as one of ours, with its traceback."""
     known: PaysyncError
-    match error:
-        case PaysyncError():
-            return error
+    if isinstance(error, PaysyncError):
+        return error
+    cause = signals.behind(error) or error
+    match cause:
         case typer.TyperException():
-            known = in_our_words(error, session.command)
+            known = in_our_words(cause, session.command)
         case signals.DeadlineReached():
             known = _timed_out(session)
         case signals.Terminated():

@@ -29,6 +29,17 @@ class DeadlineReached(BaseException):
     """The command's own `--timeout` is over. Not an Exception, like `Terminated`."""
 
 
+def behind(error: BaseException) -> BaseException | None:
+    """The signal that this error comes from, if one does.
+
+    It strikes anywhere, also inside a library's import or clean-up, which may fail over it in words of its own.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, (KeyboardInterrupt, Terminated, DeadlineReached)):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
 def listen_for_term() -> None:
     """Turn TERM into Terminated, unless whoever started us chose otherwise (nohup, a test)."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -113,7 +114,7 @@ def down(session: Session) -> None:
 
 @command("probe sleep", help="Blocks.")
 def sleep(
-    session: Session, how: Annotated[Literal["sleep", "socket", "stuck"], typer.Option("--how")] = "sleep"
+    session: Session, how: Annotated[Literal["sleep", "socket", "stuck", "clumsy"], typer.Option("--how")] = "sleep"
 ) -> None:
     try:
         session.say("sleeping")
@@ -122,10 +123,20 @@ def sleep(
             listener.accept()
         elif how == "stuck":
             _stuck()
+        elif how == "clumsy":
+            _clumsy()
         else:
             time.sleep(600)
     finally:
         session.say("cleaned up")
+
+
+def _clumsy() -> None:
+    """Fails over whatever comes, as a library does whose import was cut in two."""
+    try:
+        time.sleep(600)
+    except BaseException:
+        assert not sys.modules, "half imported"
 
 
 def _stuck() -> None:

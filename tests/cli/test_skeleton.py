@@ -324,7 +324,7 @@ def test_a_traceback_only_with_debug(probe, command: str, json_too: bool) -> Non
     assert "Traceback" not in ended.out
 
 
-CANARY = "canary-1f9e7"
+CANARY = "canary-1f9e7-0c42"
 
 
 @pytest.mark.parametrize("more", [(), ("--debug",), ("--json",), ("--json", "--debug"), ("-v",)])
@@ -417,7 +417,7 @@ def test_the_runtime_is_opened_once_when_asked_and_always_closed(probe) -> None:
 # -- the end of a command
 
 
-@pytest.mark.parametrize("how", ["sleep", "socket"])
+@pytest.mark.parametrize("how", ["sleep", "socket", "clumsy"])
 @pytest.mark.parametrize("first", [True, False])
 def test_the_own_time_out(probe, how: str, first: bool) -> None:
     timeout = ("--timeout", "200ms")
@@ -444,11 +444,12 @@ def test_the_time_out_ends_what_cannot_be_interrupted(probe) -> None:
 @pytest.mark.parametrize(
     ("number", "status", "code"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
+@pytest.mark.parametrize("how", ["sleep", "clumsy"])
 @pytest.mark.parametrize("json_too", [True, False])
 def test_signals_end_a_command_through_its_clean_up(
-    tmp_path: Path, number: int, status: int, code: str, json_too: bool
+    tmp_path: Path, number: int, status: int, code: str, how: str, json_too: bool
 ) -> None:
-    more = ("--json",) if json_too else ()
+    more = ("--how", how, "--json") if json_too else ("--how", how)
     child = start_paysync("probe", "sleep", *more, cwd=tmp_path, program=PROBE)
     assert child.stderr is not None
     assert child.stderr.readline() == "sleeping\n"

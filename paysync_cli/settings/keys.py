@@ -125,6 +125,21 @@ def _ping_url(text: str) -> str:
     return wanted
 
 
+SHORT_TOKEN = 16
+
+
+def _token(text: str) -> str:
+    """What stands behind `Bearer` in a header. No message repeats it."""
+    wanted = text.strip()
+    if not re.fullmatch(r"[!-~]*", wanted, re.ASCII):
+        raise ValueError(_("a token is one word of ASCII characters: no other could ever be sent."))
+    if 0 < len(wanted) < SHORT_TOKEN:
+        raise ValueError(
+            _("a token shorter than {n} characters is guessed: `openssl rand -hex 32` makes one.").format(n=SHORT_TOKEN)
+        )
+    return wanted
+
+
 BANK_NAME = re.compile(r"[a-z][a-z0-9]*", re.ASCII)
 
 
@@ -250,7 +265,7 @@ KEYS: tuple[Key, ...] = (
         mark("Called after a command of cron succeeded (healthchecks.io ...): one URL for each line of the crontab."),
         secret=True,
     ),
-    _key("serve_token", _text(str.strip), None, mark("Token for `paysync serve`."), secret=True),
+    _key("serve_token", _text(_token), None, mark("Token for `paysync serve`."), secret=True),
     _key("read_only", _flag, "false", mark("Refuse every change.")),
 )
 

@@ -23,7 +23,7 @@ _EXAMPLES = {
     "lang": "es",
     "alert_urls": "mailto://user:password@example.com",
     "ping_url": "https://hc-ping.com/...",
-    "serve_token": "...",
+    "serve_token": "made-by-openssl-rand-hex-32",
     "adapter": "baneco",
     "base_url": "https://...",
     "account": "...",

@@ -13,7 +13,7 @@ import pytest
 from paysync_cli.settings.keys import BANK_KEYS, KEYS
 from tests.process import Ended, run_on_terminal, run_paysync
 
-CANARY = "canary-93b1"
+CANARY = "canary-93b1-77ae"
 BANECO = {
     "PAYSYNC_BANK_BANECO_BASE_URL": "https://bank.example",
     "PAYSYNC_BANK_BANECO_USERNAME": "shop",

@@ -19,6 +19,7 @@ from tests.forked import run_forked
 from tests.process import Ended, clean_environment, run_paysync, start_paysync
 from tests.register_home import BANK, SECOND_BANK
 
+TOKEN = "a-token-for-tests"
 NOTICE = {"PAYSYNC_BANK_SIM_NOTICE_SECRET": "a-secret-of-the-bank"}
 
 
@@ -37,7 +38,7 @@ def started(folder: Path, *args: str, **env: str) -> Iterator[subprocess.Popen[s
 
 
 def test_it_says_what_it_answers_and_makes_the_database(tmp_path: Path) -> None:
-    with started(tmp_path, "--notify", PAYSYNC_SERVE_TOKEN="t", **BANK, **NOTICE) as process:
+    with started(tmp_path, "--notify", PAYSYNC_SERVE_TOKEN=TOKEN, **BANK, **NOTICE) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(8)]
         assert lines[1:] == [
@@ -108,13 +109,14 @@ def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_it_starts_while_the_database_is_away(tmp_path: Path) -> None:
     """Probes are for exactly that: a server that would not start could not say what is wrong."""
-    with started(tmp_path, DATABASE_URL="postgresql://u:canary@127.0.0.1:1/x", PAYSYNC_SERVE_TOKEN="t") as process:
+    away = {"DATABASE_URL": "postgresql://u:canary@127.0.0.1:1/x"}
+    with started(tmp_path, PAYSYNC_SERVE_TOKEN=TOKEN, **away) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip().rpartition(" ")[2]
         assert httpx.get(f"{url}/live", trust_env=False).status_code == 200
         ready = httpx.get(f"{url}/ready", timeout=20, trust_env=False)
         assert (ready.status_code, "canary" in ready.text) == (503, False)
-        headers = {"authorization": "Bearer t"}
+        headers = {"authorization": f"Bearer {TOKEN}"}
         seen = httpx.get(f"{url}/qrs/A", headers=headers, timeout=20, trust_env=False)
         assert (seen.status_code, seen.json()["errors"][0]["code"]) == (503, "database_unavailable")
         process.send_signal(signal.SIGTERM)

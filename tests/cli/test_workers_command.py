@@ -19,7 +19,7 @@ from paysync_cli.queue.client import OURS_SILENT_S
 from tests.process import clean_environment, run_on_terminal
 from tests.shop import Shop, shop
 
-SLOW = {"fault": [{"kind": "slow", "on": "status", "delay_ms": 4000}]}
+SLOW = {"fault": [{"kind": "slow", "on": "status", "delay_ms": 8000}]}
 
 
 @pytest.fixture

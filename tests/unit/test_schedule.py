@@ -328,7 +328,7 @@ def test_held_stays_held() -> None:
     plans += [failed(replace(qr, plan=replace(qr.plan, attempts=2)))[0], after_wait(qr, NOW + MINUTE)]
     plans += [without_check(qr, Status.PROCESSING, now=NOW, rhythm=RHYTHM)]
     assert {plan.state for plan in plans} == {PlanState.HELD}
-    assert open_state(qr.plan) is PlanState.HELD
+    assert open_state(qr.plan, qr.status) is PlanState.HELD
 
 
 # -- news from elsewhere

@@ -240,11 +240,11 @@ def test_dotenv_leaves_the_process_environment_alone(places: Places) -> None:
 def test_dotenv_knows_quotes_comments_export_and_references(places: Places) -> None:
     text = (
         "# comment\nexport PAYSYNC_CONCURRENCY='9' # nine\nTOKEN_PART=abc\n"
-        'PAYSYNC_SERVE_TOKEN="x${TOKEN_PART}y"\nPAYSYNC_ATTEMPTS\n'
+        'PAYSYNC_SERVE_TOKEN="x${TOKEN_PART}y-and-more-of-it"\nPAYSYNC_ATTEMPTS\n'
     )
     places.write(OriginKind.DOTENV, text)
     settings = places.load()
-    assert (settings.concurrency, settings.serve_token, settings.attempts) == (9, "xabcy", 3)
+    assert (settings.concurrency, settings.serve_token, settings.attempts) == (9, "xabcy-and-more-of-it", 3)
 
 
 def test_an_unreadable_line_of_ours_is_a_fault_without_its_text(places: Places) -> None:
@@ -493,10 +493,24 @@ def test_a_bank_without_base_url_names_its_twin(places: Places) -> None:
 
 def test_value_and_file_together_are_refused(places: Places) -> None:
     token = places.root / "token"
-    token.write_text("t0ken-canary")
-    messages = places.faults({"PAYSYNC_SERVE_TOKEN": "a", "PAYSYNC_SERVE_TOKEN_FILE": str(token)})
+    token.write_text("t0ken-of-16-canaries")
+    messages = places.faults({"PAYSYNC_SERVE_TOKEN": "another-t0ken-canary", "PAYSYNC_SERVE_TOKEN_FILE": str(token)})
     assert len(messages) == 1
     assert "not both" in messages[0]
+
+
+@pytest.mark.parametrize("token", ["two canaries", "canary\ncanary", "canar\u00eda", "canary\x7f"])
+def test_a_token_that_no_client_could_send_is_refused_and_not_repeated(places: Places, token: str) -> None:
+    (message,) = places.faults({"PAYSYNC_SERVE_TOKEN": token})
+    assert "one word" in message
+    assert "canar" not in message
+
+
+def test_a_short_token_is_refused_and_not_repeated(places: Places) -> None:
+    (message,) = places.faults({"PAYSYNC_SERVE_TOKEN": "fifteen-canary."})
+    assert "shorter than 16" in message
+    assert "canary" not in message
+    assert places.load({"PAYSYNC_SERVE_TOKEN": "fifteen-canary.."}).serve_token == "fifteen-canary.."
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
@@ -507,11 +521,11 @@ def test_a_secret_file_must_hold_text(places: Places, content: bytes) -> None:
 
 
 def test_a_secret_file_gives_its_text_without_the_line_end(places: Places) -> None:
-    (places.cwd / "token").write_text("  t0ken \r\n")
+    (places.cwd / "token").write_text("  t0ken-of-16-chars \r\n")
     environ = BANK | {"PAYSYNC_BANK_BANECO_PASSWORD_FILE": "token", "PAYSYNC_SERVE_TOKEN_FILE": "token"}
     settings = places.load(environ)
-    assert settings.banks["baneco"].options["password"] == "  t0ken "
-    assert settings.serve_token == "t0ken"
+    assert settings.banks["baneco"].options["password"] == "  t0ken-of-16-chars "
+    assert settings.serve_token == "t0ken-of-16-chars"
 
 
 def test_a_near_miss_of_a_bank_key_is_warned_of(places: Places) -> None:
@@ -601,7 +615,7 @@ def test_faults_carry_the_banks_that_are_right(places: Places) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
 def test_a_secret_file_that_all_may_read_is_warned_of(places: Places, mode: int) -> None:
     secret = places.root / "secret"
-    secret.write_text("s3cret")
+    secret.write_text("s3cret-of-16-chars")
     secret.chmod(mode)
     for name in ("PAYSYNC_BANK_BANECO_CLIENT_SECRET_FILE", "PAYSYNC_SERVE_TOKEN_FILE"):
         warnings = places.load(BANK | {name: str(secret)}).warnings
@@ -768,7 +782,7 @@ def test_faults_carry_the_warnings_too(places: Places) -> None:
 
 # -- secrets
 
-CANARY = "canary-7f3a"
+CANARY = "canary-7f3a-19d0"
 
 
 def _everywhere(places: Places) -> Settings:

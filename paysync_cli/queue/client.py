@@ -47,7 +47,6 @@ OURS_SILENT_S = 30  # ours beats every 10 s, and after so long others take over 
 IDLE_STOCK_LIFETIME_S = 240  # but a stock worker that waits for work is silent up to 405 s, and its key lives longer
 SPENT_TTL_S = {"finished": FINISHED_TTL_S, "failed": FAILED_TTL_S}  # a spent job's score is its end plus this
 STEP = 500  # ids in one server-side step: keeps other clients' waits in milliseconds
-DROP_STEP = 200  # spent jobs removed in one: each has five keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +317,7 @@ class QueueClient:
         if spent.last is None:
             return 0
         with self._translated():
-            return int(self._drop_spent(args=[PREFIX, spent.kind, min(most, DROP_STEP), *spent.last, *QUEUE_NAMES]))
+            return int(self._drop_spent(args=[PREFIX, spent.kind, min(most, STEP), *spent.last, *QUEUE_NAMES]))
 
     def names_in(self, place: str) -> Iterator[list[JobName]]:
         """Our jobs of all queues, in pages: `queue` (waiting), `wip` (started), `finished` or `failed`.

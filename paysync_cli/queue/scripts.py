@@ -269,21 +269,30 @@ local function may_go(score, place, id)
   if place ~= last_place then return place < last_place end
   return id <= last_id
 end
-local removed = 0
+local lists, at = {}, {1, 1, 1}
+for i = 1, 3 do
+  lists[i] = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. ARGV[6 + i], 0, most - 1, 'WITHSCORES')
+end
+local removed, keys = 0, {}
 while removed < most do
   local oldest, place, score
   for i = 1, 3 do
-    local first = redis.call('ZRANGE', prefix .. ':' .. kind .. ':' .. ARGV[6 + i], 0, 0, 'WITHSCORES')
-    if first[1] and (not score or tonumber(first[2]) < score) then
-      oldest, place, score = first[1], i, tonumber(first[2])
-    end
+    local first = tonumber(lists[i][at[i] + 1])
+    if first and (not score or first < score) then oldest, place, score = lists[i][at[i]], i, first end
   end
   if not oldest or not may_go(score, place, oldest) then break end
-  redis.call('ZREM', prefix .. ':' .. kind .. ':' .. ARGV[6 + place], oldest)
-  redis.call('UNLINK', prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest,
-    prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies',
-    prefix .. ':executions:' .. oldest)
+  at[place] = at[place] + 2
+  local n = 5 * removed
+  keys[n + 1], keys[n + 2] = prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest
+  keys[n + 3], keys[n + 4] = prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies'
+  keys[n + 5] = prefix .. ':executions:' .. oldest
   removed = removed + 1
+end
+if removed > 0 then redis.call('UNLINK', unpack(keys)) end
+for i = 1, 3 do
+  if at[i] > 1 then
+    redis.call('ZREMRANGEBYRANK', prefix .. ':' .. kind .. ':' .. ARGV[6 + i], 0, (at[i] - 1) / 2 - 1)
+  end
 end
 return removed
 """

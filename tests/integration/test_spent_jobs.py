@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from paysync_cli.errors import RefusedError
-from paysync_cli.queue.client import DROP_STEP, STEP, QueueClient
+from paysync_cli.queue.client import STEP, QueueClient
 from paysync_cli.queue.embedded import Endpoint
 from paysync_cli.queue.names import QUEUE_NAMES
 from paysync_cli.services.cleanup import cleanup, preview_cleanup
@@ -173,7 +173,7 @@ def test_ten_thousand_go_in_small_steps_while_others_are_answered(
     report = purge(store, queue, find_spent(queue, Wish(["failed"], keep=200)), now=NOW, who="ana", progress=step)
     assert report.removed == sum(steps) == 10_000
     assert max(asked) <= STEP
-    assert len(steps) == 10_000 / DROP_STEP
+    assert len(steps) == 10_000 / STEP
     assert len(spent_ids(client, "failed")) == 200
 
 
@@ -187,11 +187,11 @@ def test_a_purge_cut_short_is_written_down_and_the_next_one_finishes(
 
     with pytest.raises(KeyboardInterrupt):
         purge(store, queue, find_spent(queue, Wish(["failed"])), now=NOW, who="ana", progress=interrupt)
-    assert len(spent_ids(client, "failed")) == len(client.keys("rq:job:*")) == 2 * STEP + 10 - DROP_STEP
-    assert run(store, queue, "failed").removed == 2 * STEP + 10 - DROP_STEP
+    assert len(spent_ids(client, "failed")) == len(client.keys("rq:job:*")) == 2 * STEP + 10 - STEP
+    assert run(store, queue, "failed").removed == 2 * STEP + 10 - STEP
     with store.read() as tx:
         details = [tuple(row) for row in tx.exec_driver_sql("SELECT who, action, detail FROM paysync_audit")]
-    assert details == [("ana", "purge", '{"failed": 200}'), ("ana", "purge", '{"failed": 810}')]
+    assert details == [("ana", "purge", '{"failed": 500}'), ("ana", "purge", '{"failed": 510}')]
 
 
 def test_jobs_that_end_or_vanish_meanwhile_are_neither_taken_nor_awaited(

@@ -18,7 +18,7 @@ _BLOCKS = {
         paid | amount | booked so far
         account | text | the account that is credited
         due_at | time? | last payable moment
-        next_check_at | time? | when the bank is asked next; null when final
+        next_check_at | time? | when the bank is asked next; null when nothing is asked any more
         plan_state | plan state | where its plan stands
         checks | whole | regular checks used
         environment | environment | which of the bank's environments knows it
@@ -30,7 +30,7 @@ _BLOCKS = {
         environment | environment | which of the bank's environments knows it
         status | status | where the QR stands
         plan_state | plan state | where its plan stands
-        next_check_at | time? | when the bank is asked next; null when final
+        next_check_at | time? | when the bank is asked next; null when nothing is asked any more
     """,
     "qr now or unknown": """
         bank | text? | its name in the settings
@@ -110,7 +110,7 @@ _BLOCKS = {
         already_planned | whole | known and untouched
         moved | whole | asked for an earlier moment
         conflict | whole | known with other data: nothing changed
-        final | whole | nothing is asked any more
+        final | whole | completed, cancelled or expired already
         updated | whole | changed with --update
         invalid | whole | lines or requests that could not be read
     """,
@@ -147,7 +147,7 @@ _BLOCKS = {
         database | text | path, or URL without its password
     """,
     "held": """
-        final | whole | nothing is asked any more
+        final | whole | completed, cancelled or expired already
         not_found | whole | nobody knows them
         items[].qr_id | text | as it was named
         items[].outcome | hold outcome |

@@ -43,6 +43,7 @@ STATUSES = {1: BankStatus.UNPAID, USED: BankStatus.PAID, 3: BankStatus.EXPIRED} 
 LIFETIME_S = 600.0  # the bank documents none: the shortest that its customers reckon with
 MAX_LIST_BODY = 64 * 1024 * 1024
 KEPT_DAYS = 4
+SERVES_AGAIN = timedelta(minutes=1)  # a list; afterwards a QR may have been paid once more
 
 Row = Mapping[str, object]
 
@@ -185,8 +186,8 @@ class _Days:
     async def rows_of(
         self, ask: Ask, day: date, paid_since: datetime, fetch: Callable[[date], Awaitable[_Listed]]
     ) -> list[Row]:
-        """What the list of that day says of a QR that was paid at `paid_since`; a list asked for later, or one that
-        already has the payment of a single-use QR, serves again."""
+        """What the list of that day says of a QR that was paid at `paid_since`; a list asked for later, or a new one
+        that already has the payment of a single-use QR, serves again."""
         kept = self._days.setdefault(day, _Day())
         self._days.move_to_end(day)
         while len(self._days) > KEPT_DAYS:
@@ -194,7 +195,8 @@ class _Days:
         async with kept.lock:
             listed = kept.listed
             known = listed.used.get(ask.qr_id, []) if listed is not None else []
-            if listed is None or (listed.sent_at <= paid_since and (ask.multi_use or not known)):
+            old = listed is not None and listed.sent_at <= paid_since - SERVES_AGAIN
+            if listed is None or old or (listed.sent_at <= paid_since and (ask.multi_use or not known)):
                 listed = kept.listed = await fetch(day)
             return listed.used.get(ask.qr_id, [])
 

@@ -11,6 +11,7 @@ from paysync_cli.payments.status import PlanState, Priority, Status
 PRIORITY_OF = {Status.PENDING: Priority.HIGH, Status.PROCESSING: Priority.MEDIUM, Status.ACTIVE: Priority.LOW}
 
 EXHAUSTED_AT_THE_LATEST = timedelta(days=1)
+UNANSWERED_AT_THE_LATEST = timedelta(days=1)  # of an ended QR that the bank gave notice of
 NOTICES_TOGETHER = timedelta(seconds=10)  # a QR's notices within this are one check
 
 
@@ -137,7 +138,8 @@ def after_notice(qr: Qr, now: datetime) -> tuple[Plan, datetime] | None:
     if qr.plan.state is PlanState.HELD:
         return None
     at = now
-    if qr.notified_at is not None and now < qr.notified_at + NOTICES_TOGETHER:
+    # One that lies further ahead is of a clock that has been put back since.
+    if qr.notified_at is not None and -NOTICES_TOGETHER <= now - qr.notified_at < NOTICES_TOGETHER:
         if not qr.multi_use or now < qr.notified_at:
             return None
         at = qr.notified_at + NOTICES_TOGETHER
@@ -222,11 +224,17 @@ def _resume(
 
 
 def _resume_final(plan: Plan, qr: Qr, sent_at: datetime | None, now: datetime, rhythm: Rhythm) -> Plan:
-    """Done; but a notice that this answer does not answer, or that got none yet, still wants its own."""
+    """Done; but a notice that this answer does not answer, or that got none yet, still wants its own.
+
+    Without an answer it waits as long again as it has waited already, a day at most: no budget ends the asking, and
+    nobody can hold a QR that has ended.
+    """
     if _crossed_by_notice(qr, sent_at):
         return _as_noticed(_done(plan), max(qr.notified_at or now, now))
     if sent_at is None and plan.free:
-        return replace(plan, state=PlanState.PLANNED, next_check_at=now + rhythm.active)
+        waited = now - (qr.notified_at or now)
+        wait = max(rhythm.active, min(waited, UNANSWERED_AT_THE_LATEST))
+        return replace(plan, state=PlanState.PLANNED, next_check_at=now + wait)
     return _done(plan)
 
 

@@ -282,10 +282,9 @@ while removed < most do
   end
   if not oldest or not may_go(score, place, oldest) then break end
   at[place] = at[place] + 2
-  local n = 5 * removed
-  keys[n + 1], keys[n + 2] = prefix .. ':job:' .. oldest, prefix .. ':results:' .. oldest
-  keys[n + 3], keys[n + 4] = prefix .. ':job:' .. oldest .. ':dependents', prefix .. ':job::' .. oldest .. ':dependencies'
-  keys[n + 5] = prefix .. ':executions:' .. oldest
+  local n, job = 5 * removed, prefix .. ':job:' .. oldest
+  keys[n + 1], keys[n + 2], keys[n + 3] = job, prefix .. ':results:' .. oldest, job .. ':dependents'
+  keys[n + 4], keys[n + 5] = prefix .. ':job::' .. oldest .. ':dependencies', prefix .. ':executions:' .. oldest
   removed = removed + 1
 end
 if removed > 0 then redis.call('UNLINK', unpack(keys)) end

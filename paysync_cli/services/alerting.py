@@ -60,7 +60,7 @@ def _found(one: Outcome, rhythm_of: Callable[[str], Rhythm], now: datetime) -> I
         yield AlertKind.BANK_UNREADABLE, qr.bank
     if one.how == "failed":
         yield AlertKind.JOB_GIVEN_UP, qr.bank
-        if _past_due_query(qr.due_at, rhythm, now):
+        if _past_due_query(qr, rhythm, now):
             yield AlertKind.DUE_QUERY_FAILED, qr.bank
     elif _put_off_too_long(qr, plan, rhythm):
         yield AlertKind.DUE_QUERY_FAILED, qr.bank
@@ -77,11 +77,12 @@ def _put_off_too_long(qr: Qr, plan: Plan, rhythm: Rhythm) -> bool:
     of the bank's requests to wait. Only a wait keeps the seq and moves the moment back.
     """
     due_query, before, after = due_query_at(qr.due_at, rhythm), qr.plan.next_check_at, plan.next_check_at
-    if due_query is None or before is None or after is None or plan.seq != qr.plan.seq:
+    if qr.status.final or due_query is None or before is None or after is None or plan.seq != qr.plan.seq:
         return False
     return before < due_query + DUE_QUERY_WITHIN <= after
 
 
-def _past_due_query(due_at: datetime | None, rhythm: Rhythm, now: datetime) -> bool:
-    moment = due_query_at(due_at, rhythm)
-    return moment is not None and moment <= now
+def _past_due_query(qr: Qr, rhythm: Rhythm, now: datetime) -> bool:
+    """Of a QR that has ended no due query is left that could fail: it is asked about because of a notice."""
+    moment = due_query_at(qr.due_at, rhythm)
+    return moment is not None and moment <= now and not qr.status.final

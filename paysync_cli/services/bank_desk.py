@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from paysync_cli.banks.base import BankError
 from paysync_cli.errors import Fault
-from paysync_cli.payments.status import PlanState
 from paysync_cli.queue.gate import BankGate, BreakerSeen
 from paysync_cli.services.gate import Limits
 from paysync_cli.store import banks as bank_rows
@@ -82,7 +81,7 @@ def look(store: Database, gate: BankGate | None, configured: Sequence[Configured
                     limits=one.limits.under(state),
                     settings_limits=one.limits,
                     breaker=None,
-                    open_qrs=sum(n for bank, plan, _status, n in counts if bank == one.name and plan != PlanState.DONE),
+                    open_qrs=sum(n for bank, _plan, status, n in counts if bank == one.name and not status.final),
                     due=due.get(one.name, 0),
                     swept=bank_rows.swept(tx, one.name, environment),
                     paused=state is not None and state.paused(now),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paysync_cli.language import _
+from paysync_cli.payments.status import PlanState
 from paysync_cli.services.hold import HoldReport, Item, Outcome
 from paysync_cli.views.base import View
 from paysync_cli.views.page import BAD, GOOD, NOTICE, QUIET, Cell, Page, Styled
@@ -43,10 +44,12 @@ def _fields(item: Item) -> dict[str, object]:
 def _cells(item: Item) -> tuple[Cell, ...]:
     released = item.outcome in (Outcome.RELEASED, Outcome.NOT_HELD)
     at = item.qr.plan.next_check_at if item.qr is not None and released else None
-    return item.qr_id, _outcome(item.outcome), at
+    return item.qr_id, _outcome(item), at
 
 
-def _outcome(outcome: Outcome) -> Styled:
+def _outcome(item: Item) -> Styled:
+    if item.outcome is Outcome.FINAL and item.qr is not None and item.qr.plan.state is not PlanState.DONE:
+        return Styled(_("final: asked about once more, since the bank gave notice"), NOTICE)
     words = {
         Outcome.HELD: (_("held"), GOOD),
         Outcome.ALREADY_HELD: (_("already held"), QUIET),
@@ -55,4 +58,4 @@ def _outcome(outcome: Outcome) -> Styled:
         Outcome.FINAL: (_("final: not asked about anyway"), NOTICE),
         Outcome.NOT_FOUND: (_("not known"), BAD),
     }
-    return Styled(*words[outcome])
+    return Styled(*words[item.outcome])

@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from paysync_cli.services.notices import take_notice
 from tests.books import add_qr
 from tests.embedded import running_servers
 from tests.home import Home, new_home
 
 WHY = "customer disputes the charge"
+BANK = {"ADAPTER": "baneco", "BASE_URL": "https://bank.test", "ENVIRONMENT": "certification", "ACCOUNT": "main",
+        "USERNAME": "shop", "PASSWORD": "canary-password", "AES_KEY": "canary-aes-key-0123456789abcdef0"}  # fmt: skip
 
 
 @pytest.fixture
@@ -92,6 +95,18 @@ def test_people_read_a_table(home: Home) -> None:
     assert [row.split("  ")[0].strip() for row in rows] == ["QR1", "DONE", "NOBODY"]
     assert "not asked about anyway" in rows[1]
     assert ended.err.startswith("error: No QR NOBODY is known.")
+
+
+def test_an_ended_qr_that_is_asked_about_once_more_cannot_be_held(home: Home) -> None:
+    with home.books() as store:
+        take_notice(store, ["DONE"], bank="sim", environment="certification", now=datetime.now(UTC))
+    ended = home.run("hold", "DONE", "--reason", WHY)
+    assert ended.status == 0
+    assert "final: asked about once more, since the bank gave notice" in ended.out
+    (item,) = home.data("hold", "DONE", "--reason", WHY)["items"]
+    assert (item["outcome"], item["plan_state"], item["status"]) == ("final", "planned", "completed")
+    bank = {f"PAYSYNC_BANK_SIM_{key}": value for key, value in BANK.items()}
+    assert home.data("bank", "show", "sim", **bank)["open"] == 2, "it is asked about, and not open"
 
 
 def test_read_only_and_no_database(home: Home) -> None:

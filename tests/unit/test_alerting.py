@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from paysync_cli.payments.schedule import Rhythm
+from paysync_cli.services.notices import take_notice
 from paysync_cli.services.register import Request, enqueue
 from paysync_cli.services.sync import Asked, Failure, Judge, record
 from paysync_cli.store import qrs
@@ -80,6 +81,18 @@ def test_a_bank_down_at_the_due_query_alerts_and_ends_nothing(any_store: Databas
         (qr,) = qrs.by_qr_id(tx, "QR1")
     assert not qr.status.final
     assert qr.plan.next_check_at is not None
+
+
+def test_an_ended_qr_has_no_due_query_that_could_fail(any_store: Database) -> None:
+    """It was made long ago; what fails is the question for a notice, and the QR does not stay open for it."""
+    register(any_store, "QR1", "QR2", due_at=NOW - timedelta(minutes=10))
+    for qr_id in ("QR1", "QR2"):
+        tell(any_store, qr_id, answer=says("unpaid"))
+        take_notice(any_store, [qr_id], bank="sim", environment="certification", now=NOW)
+    for _n in range(3):
+        tell(any_store, "QR1", failure=Failure("attempt", "unavailable", "down"))
+    tell(any_store, "QR2", failure=Failure("wait", "throttled", "429", 3600))
+    assert alerts(any_store) == {"job_given_up 2031-06-14T16": 1}
 
 
 def test_a_due_query_that_the_bank_puts_off_for_too_long_alerts_once(any_store: Database) -> None:

@@ -208,6 +208,23 @@ def test_a_list_from_before_the_payment_is_not_enough() -> None:
     assert (before.payments, len(after.payments)) == ((), 1)
 
 
+def test_a_list_of_a_while_ago_is_not_the_last_word_on_a_paid_qr() -> None:
+    """It may have been paid again since: a notice of the bank has it asked about anew."""
+    bank = Scripted(days={"2031-06-14": listed(ROW)})
+    clock = Clock()
+
+    async def later(adapter: BnbBank) -> list[int]:
+        told = []
+        for seconds in (0, 5, 120):
+            clock.forward(seconds=seconds)
+            told.append(len((await adapter.check(Ask(QR, issued_at=START))).payments))
+            bank.days["2031-06-14"] = listed(ROW, ROW | {"voucherId": "another"})
+        return told
+
+    assert bank.run(later, clock) == [1, 1, 2]
+    assert len(bank.days_asked()) == 2
+
+
 def test_a_multi_use_qr_is_always_looked_up_anew() -> None:
     bank = Scripted(days={"2031-06-14": listed(ROW)})
     clock = Clock()

@@ -95,6 +95,16 @@ def test_a_final_qrs_notice_waits_for_its_answer(status: str, checks: int) -> No
     assert moments == [NOW + 2 * SECOND, NOW + 4 * SECOND, NOW + timedelta(minutes=15)]
 
 
+def test_a_final_qr_that_nobody_gets_an_answer_about_is_asked_ever_less() -> None:
+    """Nobody can hold it, nor does it use up its checks."""
+    qr = noticed_after_its_end("expired", attempts=RHYTHM.attempts - 1)
+    hour = timedelta(hours=1)
+    waits = {hour / 6: hour / 4, hour: hour, 5 * hour: 5 * hour, 90 * hour: 24 * hour, -hour: hour / 4}
+    for age, wait in waits.items():
+        plan, given_up = after_failed_attempt(qr, now=NOW + age, rhythm=RHYTHM, luck=0.0)
+        assert (given_up, plan.next_check_at, plan.free) == (True, NOW + age + wait, True)
+
+
 def test_a_final_qr_that_kills_its_workers_is_left_alone() -> None:
     qr = noticed_after_its_end("expired", attempts=RHYTHM.attempts - 1)
     plan, given_up = after_failed_attempt(qr, now=NOW, rhythm=RHYTHM, luck=0.0, deadly=True)
@@ -130,6 +140,18 @@ def test_notices_that_come_together_are_one_check() -> None:
     qr = make_qr(next_check_at=LATER, notified_at=NOW)
     assert after_notice(qr, NOW + NOTICES_TOGETHER - SECOND) is None
     assert after_notice(qr, NOW + NOTICES_TOGETHER) is not None
+
+
+@pytest.mark.parametrize("multi_use", [False, True])
+def test_a_notice_is_heard_when_the_clock_was_put_back(multi_use: bool) -> None:
+    """The latest one seems to lie ahead: of an ended QR this one would be lost until the clock has caught up."""
+    qr = make_qr("expired", notified_at=NOW, multi_use=multi_use)
+    found = after_notice(qr, NOW - timedelta(hours=1))
+    assert found is not None
+    plan, at = found
+    assert (plan.state, plan.next_check_at, at) == (PlanState.PLANNED, at, NOW - timedelta(hours=1))
+    ahead = replace(qr, notified_at=NOW + NOTICES_TOGETHER)
+    assert after_notice(ahead, NOW) is None, "of a multi-use QR that check is planned"
 
 
 def test_two_payers_of_one_qr_are_both_asked_about() -> None:

@@ -348,7 +348,12 @@ def insert_unless_there(tx: Tx, table: Any) -> Any:
 
 def insert_into(tx: Tx, table: Any) -> Any:
     """`INSERT` in the dialect at hand, to be told what to do on a conflict."""
-    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
+    return insert_for(tx.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Any) -> Any:
+    """The same for statements that are built once for each dialect."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def storable(text: str, limit: int) -> str:

@@ -18,7 +18,8 @@ from paysync_cli.payments.status import FINAL, ReviewReason, Status
 from paysync_cli.store.database import Tx, insert_into, insert_unless_there, inserted, rowcount
 from paysync_cli.store.tables import audit, checks, meta, movements, qrs, reviews, runs, transitions
 
-_INSERT_CHECK = insert(checks)  # built once: putting a statement together costs more than running it
+# Built once: putting a statement together costs more than running it.
+_INSERT_CHECK, _INSERT_TRANSITION = insert(checks), insert(transitions)
 _MINUTE, _MINUTE_CHARS = 'YYYY-MM-DD"T"HH24:MI', 16  # of a moment as PostgreSQL spells it; of SQLite's text
 ANSWERED = ("unpaid", "in_process", "paid", "cancelled", "expired")
 
@@ -89,7 +90,7 @@ def record_transitions(tx: Tx, changes: Sequence[Transition]) -> None:
         rows = [
             _fields(change) | {"old": change.old and change.old.value, "new": change.new.value} for change in changes
         ]
-        tx.execute(insert(transitions), rows)
+        tx.execute(_INSERT_TRANSITION, rows)
 
 
 def open_reviews(tx: Tx, qr: Qr, news: Sequence[ReviewNews], now: datetime) -> tuple[ReviewNews, ...]:

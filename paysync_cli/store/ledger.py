@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, exists, func, select, text
 
 from paysync_cli.payments.qr import Movement, Qr
 from paysync_cli.payments.status import Status
-from paysync_cli.store.database import Tx, insert_into, insert_unless_there, slices
+from paysync_cli.store.database import Tx, insert_for, slices
 from paysync_cli.store.tables import accounts, movements, qrs, transitions
 
 LOCKS_AT_MOST = 100  # of one transaction; PostgreSQL's default has room for 6,400 of all transactions together
@@ -216,8 +216,13 @@ def _insert(tx: Tx, bookings: Sequence[Booking], now: datetime) -> set[tuple[int
         }
         for booking in bookings
     ]
-    statement = insert_unless_there(tx, movements).returning(movements.c.qr, movements.c.bank_transaction_id)
-    return {(qr, transaction) for qr, transaction in tx.execute(statement, rows)}
+    return {(qr, transaction) for qr, transaction in tx.execute(_insert_unbooked(tx.dialect.name), rows)}
+
+
+@lru_cache
+def _insert_unbooked(dialect: str) -> Any:
+    statement = insert_for(dialect, movements).on_conflict_do_nothing()
+    return statement.returning(movements.c.qr, movements.c.bank_transaction_id)
 
 
 _ACCOUNT = (accounts.c.bank, accounts.c.environment, accounts.c.account, accounts.c.currency)
@@ -225,12 +230,16 @@ _ACCOUNT = (accounts.c.bank, accounts.c.environment, accounts.c.account, account
 
 def _credit(tx: Tx, key: tuple[str, str, str, str], amount: int, now: datetime) -> None:
     bank, environment, account, currency = key
-    statement = insert_into(tx, accounts).values(
-        bank=bank, environment=environment, account=account, currency=currency, balance_minor=amount, updated_at=now
-    )
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=_ACCOUNT,
-            set_={"balance_minor": accounts.c.balance_minor + amount, "updated_at": now},
-        )
-    )
+    values = {
+        "bank": bank, "environment": environment, "account": account, "currency": currency,
+        "balance_minor": amount, "updated_at": now,
+    }  # fmt: skip
+    tx.execute(_credit_account(tx.dialect.name), values)
+
+
+@lru_cache
+def _credit_account(dialect: str) -> Any:
+    statement = insert_for(dialect, accounts)
+    new = statement.excluded
+    credited = {"balance_minor": accounts.c.balance_minor + new.balance_minor, "updated_at": new.updated_at}
+    return statement.on_conflict_do_update(index_elements=_ACCOUNT, set_=credited)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from hashlib import sha256
@@ -29,12 +30,7 @@ def parse_json(body: bytes) -> object:
     if body.count(b",") > MAX_COMMAS:
         raise ValueError("beyond what can be read")
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_float=Decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_object_of,
-        )
+        return _JSON.decode(body.removeprefix(BOM_UTF8).decode())
     except (ArithmeticError, RecursionError):
         raise ValueError("beyond what can be read") from None
 
@@ -49,6 +45,11 @@ def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
         # Which of two amounts would be the right one? Neither may be chosen for us.
         raise ValueError("a key is given twice")
     return found
+
+
+# Built once: `json.loads` and `json.dumps` with options make one for each call, which costs as much as their work.
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
+_TEXT = json.JSONEncoder(ensure_ascii=False)
 
 
 def compact_json(value: object, limit: int = MAX_RAW) -> str:
@@ -71,7 +72,7 @@ def _dump(value: object, depth: int) -> str:
         return "{" + ",".join(f"{_dump(key, depth)}:{_dump(v, depth + 1)}" for key, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_dump(item, depth + 1) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _TEXT.encode(value)
 
 
 def printable(text: str, limit: int = 200) -> str:

@@ -5,7 +5,6 @@ A job is `sync-<row id>-<seq>`; its data is plain short JSON, readable in any Re
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -51,8 +50,8 @@ class JobName:
 
     @property
     def data(self) -> bytes:
-        """RQ's job data: [function, instance, args, kwargs]."""
-        return json.dumps([TASK, None, [self.qr, self.seq], {}], separators=(",", ":")).encode()
+        """RQ's job data, as JSON without spaces: [function, instance, args, kwargs]."""
+        return f'["{TASK}",null,[{self.qr},{self.seq}],{{}}]'.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, Protocol
-from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
@@ -281,7 +281,7 @@ class ConcurrentWorker(BaseWorker):
             await self._wait(self._news, 0.05 if self._burst else IDLE_POLL_S)
 
     async def _claim(self, free: int) -> list[Claimed]:
-        executions = [uuid4().hex for _n in range(min(free, STEP))]
+        executions = [token_hex(16) for _n in range(min(free, STEP))]
         arguments: list[Any] = [PREFIX, self.name, now_text(), LEASE_S, len(executions), *QUEUE_NAMES, *executions]
         jobs = []
         for queue, job_id, execution, data in await self._claim_script(args=arguments):

@@ -14,6 +14,8 @@ from paysync_cli.payments.qr import Answer, PaidDay, Payment, UnreadablePayment
 
 def storable_answer(answer: Answer) -> Answer:
     """The answer with nothing in it that cannot be written."""
+    if not answer.payments and not answer.unreadable and printable(answer.bank_status) == answer.bank_status:
+        return answer  # as nearly all are: not paid yet
     payments, unreadable = _parted(answer.payments, answer.unreadable)
     return replace(answer, bank_status=printable(answer.bank_status), payments=payments, unreadable=unreadable)
 

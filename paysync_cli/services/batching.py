@@ -19,7 +19,8 @@ class Batch(Generic[In, Out]):
 
     So a lone item never waits, and under load the groups grow instead of their number. What arrives while a group
     is at work forms the next one. `work` takes a list and returns one result per item, in order: an exception among
-    them is that item's, one that is raised reaches every item of the group.
+    them is that item's, one that is raised reaches every item of the group. What was submitted is worked, also when
+    nobody waits for it any more.
     """
 
     def __init__(

@@ -190,8 +190,8 @@ class Gate:
         await self.give_up(question.place, reaction)
 
     async def give_up(self, place: Kept, reaction: Reaction) -> None:
-        """The place is nobody's any more, also when it is given only now."""
-        await asyncio.shield(self._through.submit(Left(place.bank, place.token, reaction.failed, reaction.hold_s)))
+        """The place is nobody's any more, also when it is given only now, or when this wait is cancelled."""
+        await self._through.submit(Left(place.bank, place.token, reaction.failed, reaction.hold_s))
 
     def closed(self, banks: Sequence[str]) -> dict[str, str]:
         """Why these banks may not be asked now, for those that may not. Blocks: reads SQL and Redis."""

@@ -30,7 +30,7 @@ from paysync_cli.store.database import Database
 BUSY_WAIT_MIN_S, BUSY_WAIT_MAX_S = 0.1, 2.0
 AWAY_TOLD_EVERY_S = 5.0  # that the database is away, however many checks wait for it
 READ_EVERY_S = 0.005
-WRITE_EVERY_S = 0.02  # nobody waits for a write: the slot is free before it
+WRITE_EVERY_S = 0.05  # nobody waits for a write: the slot is free before it. A group costs as much as 20 rows in it
 WRITE_LATE_S = 10.0  # an answer that waits so long to be written: no more are asked for
 AHEAD_S, AHEAD_AT_MOST = 0.05, 200  # checks made ready beside those in flight: what is asked in so many seconds
 PLACE_AHEAD_S = 0.02  # a place takes so long to get: who has one waits no longer for a slot

@@ -195,7 +195,8 @@ class _PoolAnswer:
         return printable(self.headers.get("content-type", ""), 80)
 
     def whole(self) -> bytes | None:
-        return None
+        body = self._response.content
+        return body.read_nowait() if body.is_eof() and "content-encoding" not in self.headers else None
 
     def pieces(self) -> AsyncIterator[bytes]:
         return self._response.content.iter_any()

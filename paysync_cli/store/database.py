@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -352,8 +351,14 @@ def insert_into(tx: Tx, table: Any) -> Any:
 
 
 def insert_for(dialect: str, table: Any) -> Any:
-    """The same for statements that are built once for each dialect."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    """The same for statements that are built once for each dialect. Loads only the dialect at hand."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def storable(text: str, limit: int) -> str:

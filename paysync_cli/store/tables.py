@@ -13,7 +13,6 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    Index,
     Integer,
     MetaData,
     SmallInteger,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 from paysync_cli.store.columns import QrId, RowId, TransactionId, UtcMoment
@@ -86,16 +84,6 @@ qrs = Table(
     # Without it SQLite gives the id of a deleted row to the next one, and a job in Redis would name the wrong QR.
     sqlite_autoincrement=True,
 )
-_waiting = text("plan_state IN ('planned', 'exhausted')")
-Index("ix_paysync_qrs_due", qrs.c.bank, qrs.c.environment, qrs.c.priority, qrs.c.next_check_at,
-      sqlite_where=_waiting, postgresql_where=_waiting)  # fmt: skip
-_queued = text("plan_state = 'queued'")
-Index("ix_paysync_qrs_queued", qrs.c.queued_at, sqlite_where=_queued, postgresql_where=_queued)
-Index("ix_paysync_qrs_overview", qrs.c.bank, qrs.c.plan_state, qrs.c.status)
-Index("ix_paysync_qrs_qr_id", qrs.c.qr_id)
-Index("ix_paysync_qrs_registered_at", qrs.c.registered_at, qrs.c.id)
-Index("ix_paysync_qrs_amount", qrs.c.amount_minor, qrs.c.id)
-Index("ix_paysync_qrs_account", qrs.c.account, qrs.c.id)
 
 checks = Table(
     "paysync_checks",
@@ -111,7 +99,6 @@ checks = Table(
     Column("error", Text),
     UniqueConstraint("qr", "seq"),
 )
-Index("ix_paysync_checks_at", checks.c.at)
 
 movements = Table(
     "paysync_movements",
@@ -130,12 +117,6 @@ movements = Table(
     UniqueConstraint("qr", "bank_transaction_id"),
     CheckConstraint("amount_minor > 0", name="amount"),
 )
-Index("ix_paysync_movements_transaction", movements.c.bank_transaction_id, movements.c.bank)
-Index("ix_paysync_movements_amount", movements.c.amount_minor, movements.c.id)
-Index("ix_paysync_movements_booked_at", movements.c.booked_at)
-# With the amounts: a million movements are added up without being read.
-Index("ix_paysync_movements_sums", movements.c.bank, movements.c.account, movements.c.currency,
-      movements.c.amount_minor)  # fmt: skip
 
 accounts = Table(
     "paysync_accounts",
@@ -171,8 +152,6 @@ reviews = Table(
     CheckConstraint("state IN ('open', 'resolved')", name="state"),
     CheckConstraint("(state = 'resolved') = (resolved_at IS NOT NULL)", name="resolved_has_moment"),
 )
-Index("ix_paysync_reviews_state", reviews.c.state)
-Index("ix_paysync_reviews_qr", reviews.c.qr)
 
 transitions = Table(
     "paysync_transitions",
@@ -185,7 +164,6 @@ transitions = Table(
     Column("cause", String(32), nullable=False),
     Column("seq", BigInteger, nullable=False),
 )
-Index("ix_paysync_transitions_qr", transitions.c.qr)
 
 audit = Table(
     "paysync_audit",
@@ -199,8 +177,6 @@ audit = Table(
     Column("reason", Text),
     Column("detail", Text, nullable=False),
 )
-Index("ix_paysync_audit_at", audit.c.at)
-Index("ix_paysync_audit_qr", audit.c.qr)
 
 banks = Table(
     "paysync_banks",
@@ -245,10 +221,6 @@ alerts = Table(
     UniqueConstraint("kind", "bank", "bucket"),
     CheckConstraint("count > 0", name="count"),
 )
-Index("ix_paysync_alerts_first_at", alerts.c.first_at)
-Index("ix_paysync_alerts_standing", alerts.c.kind, alerts.c.bank, unique=True,
-      sqlite_where=text("standing = 1"), postgresql_where=text("standing"))  # fmt: skip
-Index("ix_paysync_alerts_news", alerts.c.id, sqlite_where=text("news = 1"), postgresql_where=text("news"))
 
 alert_messages = Table(
     "paysync_alert_messages",
@@ -265,11 +237,6 @@ alert_messages = Table(
     Column("delivered_at", UtcMoment),  # to every address there is
     CheckConstraint("event IN ('raised', 'recovered', 'passed')", name="event"),
 )
-_undelivered = text("delivered_at IS NULL")
-Index("ix_paysync_alert_messages_undelivered", alert_messages.c.id,
-      sqlite_where=_undelivered, postgresql_where=_undelivered)  # fmt: skip
-Index("ix_paysync_alert_messages_kind", alert_messages.c.kind, alert_messages.c.bank, alert_messages.c.at)
-Index("ix_paysync_alert_messages_at", alert_messages.c.at)
 
 alert_deliveries = Table(
     "paysync_alert_deliveries",

@@ -26,8 +26,9 @@ from paysync_cli.payments.status import PlanState, Priority, Status
 from paysync_cli.store import banks, history, leases, ledger, qrs
 from paysync_cli.store.columns import UtcMoment
 from paysync_cli.store.database import Database
+from paysync_cli.store.indexes import metadata
 from paysync_cli.store.leases import Lease
-from paysync_cli.store.tables import VERSION_TABLE, metadata
+from paysync_cli.store.tables import VERSION_TABLE
 from tests.books import add_qr, book, dump, new_database
 from tests.core import NOW
 

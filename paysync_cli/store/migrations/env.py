@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from paysync_cli.store.tables import VERSION_TABLE, metadata
+from paysync_cli.store.indexes import metadata
+from paysync_cli.store.tables import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -108,8 +108,12 @@ def free_port() -> int:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without anything that paysync reads."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PAYSYNC_", "PAYMENT_", "REDIS_", "DATABASE_"))}
+    """This process's environment without anything that paysync reads.
+
+    Python may keep what it compiled, as pip does for all the peers.
+    """
+    ours = ("PAYSYNC_", "PAYMENT_", "REDIS_", "DATABASE_", "PYTHONDONTWRITEBYTECODE")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return env | more
 
 

@@ -35,7 +35,6 @@ WHY = {
 EXIT_OF = {"SIGINT": signals.INTERRUPTED, "SIGTERM": signals.TERMINATED}
 
 SWITCH_S = 0.0005
-COLLECT_EVERY = 20_000
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
@@ -211,12 +210,11 @@ def _tune_interpreter() -> None:
 
     Each of their calls lets go of the interpreter lock and wants it back; by default the loop keeps it for up to 5 ms
     then, which is longer than a whole transaction. What is loaded by now lives to the end: the collector need not
-    look at it again, nor at every 700 new objects.
+    look at it again.
     glibc would give each of our threads a heap of its own, which keeps what others could use: they share one.
     """
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()
-    gc.set_threshold(COLLECT_EVERY, 20, 20)
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
         with contextlib.suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

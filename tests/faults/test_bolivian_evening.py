@@ -66,9 +66,9 @@ def test_a_date_ends_and_a_list_is_complete_after_the_banks_midnight(zone: str) 
     scenario = {"qr": [{"id": "LATE", "amount": "10.10", "payment": late}]}
     env = {"TZ": zone, "PAYMENT_SYNC_INTERVAL": "3m"}
     with shop(scenario, at=HALF_PAST_ELEVEN, speed=120, env=env) as town:
-        town.json("enqueue", "TODAY", "--amount", "10.10", "--due", "2031-06-14")
-        town.json("enqueue", "TOMORROW", "--amount", "10.10", "--due", "2031-06-15")
-        town.json("enqueue", "LATE", "--amount", "10.10", "--due", "2031-06-14")
+        # Issued on the 14th, also where the machine is so slow that it registers them after midnight.
+        for qr_id, due in {"TODAY": "2031-06-14", "TOMORROW": "2031-06-15", "LATE": "2031-06-14"}.items():
+            town.json("enqueue", qr_id, "--amount", "10.10", "--due", due, "--issued-at", "2031-06-14")
         assert town.qr("TODAY").due_at == LAST_SECOND
         town.start("worker")
         town.until_final(["TODAY", "LATE"])

@@ -71,6 +71,8 @@ class Shell:
         while not self.told.exists():
             assert time.monotonic() < end, self.shown
             self._read(0.01)
+        if tabs > 1:
+            self._read(0.2)  # what it listed may still be on its way through the terminal
         return self.told.read_text().removesuffix("\n")
 
     def run_completed(self, *pieces: str) -> None:

@@ -200,7 +200,7 @@ def test_compose_settings_are_ours(tmp_path: Path) -> None:
         if name.endswith("_FILE"):
             secret = tmp_path / Path(environ[name]).name
             assert secret.name in OURS["worker"]["secrets"]
-            secret.write_text("postgresql://paysync:x@postgres/paysync" if "DATABASE" in name else "token")
+            secret.write_text("postgresql://paysync:x@postgres/paysync" if "DATABASE" in name else "a-token-for-tests")
             secret.chmod(0o400)
             environ[name] = str(secret)
     settings = load_settings(environ=environ, cwd=tmp_path)

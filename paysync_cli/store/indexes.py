@@ -26,7 +26,9 @@ _waiting = text("plan_state IN ('planned', 'exhausted')")
 Index("ix_paysync_qrs_due", qrs.c.bank, qrs.c.environment, qrs.c.priority, qrs.c.next_check_at,
       sqlite_where=_waiting, postgresql_where=_waiting)  # fmt: skip
 _queued = text("plan_state = 'queued'")
-Index("ix_paysync_qrs_queued", qrs.c.queued_at, sqlite_where=_queued, postgresql_where=_queued)
+# Begins as the dispatcher's count does: with statistics of a moment without queued rows SQLite would read the table.
+Index("ix_paysync_qrs_queued", qrs.c.bank, qrs.c.environment, qrs.c.queued_at,
+      sqlite_where=_queued, postgresql_where=_queued)  # fmt: skip
 Index("ix_paysync_qrs_overview", qrs.c.bank, qrs.c.plan_state, qrs.c.status)
 Index("ix_paysync_qrs_qr_id", qrs.c.qr_id)
 Index("ix_paysync_qrs_registered_at", qrs.c.registered_at, qrs.c.id)

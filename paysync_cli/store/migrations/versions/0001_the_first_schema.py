@@ -213,7 +213,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_paysync_qrs_queued",
         "paysync_qrs",
-        ["queued_at"],
+        ["bank", "environment", "queued_at"],
         unique=False,
         sqlite_where=sa.text("plan_state = 'queued'"),
         postgresql_where=sa.text("plan_state = 'queued'"),

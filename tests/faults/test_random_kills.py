@@ -69,6 +69,8 @@ def test_whatever_is_killed_the_books_end_as_the_banks(database: str, fault_seco
         town.until(lambda: not not_asked_since(runtime, quiet_at), 0.3)
         town.json("pause", "sim", "--reason", "the end of the test")
         nothing_stays_under_way(town, runtime, paused=True)
+        hand.look_after_the_workers()
+        assert hand.workers
         for worker in hand.workers:
             assert town.stop(worker) == 0
         assert town.books() == readable(town)
@@ -180,7 +182,8 @@ class Hand:
             self.thaw()
         self.start_what_is_missing()
 
-    def start_what_is_missing(self) -> None:
+    def look_after_the_workers(self) -> None:
+        """Forget those that ended, each as it may."""
         for worker in self.workers:
             if worker.poll() not in (None, -signal.SIGKILL):
                 # One that starts while Redis is being killed may give up with its sentence; a running one never does.
@@ -189,6 +192,9 @@ class Hand:
                 assert "worker_registered" not in log.read_text()
                 self.done["gave_up_while_starting"] += 1
         self.workers = [worker for worker in self.workers if worker.poll() is None]
+
+    def start_what_is_missing(self) -> None:
+        self.look_after_the_workers()
         while len(self.workers) < WORKERS:
             self.workers.append(self.town.start("worker"))
 
